@@ -1,0 +1,101 @@
+# Every target does its own set-up; it is done again only when what it depends on has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Overridable: make run PORT=9000, make test ARGS='-k signature', make check PYTHON=python3.13
+PYTHON ?=
+PORT ?= 8080
+CLOUD ?= aws
+WORKERS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+PACKAGES := core aws_lambda cli
+CODE := $(PACKAGES) scripts tests
+# One stamp for each PYTHON asked for: asking for another one builds .venv anew.
+READY := .venv/.ready$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
+
+# Candidates are tried by running them: a pyenv shim stands on PATH even where its version is not selected.
+define find-python
+for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+	if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+	python=; \
+done; \
+if [ -z "$$python" ]; then \
+	echo "$(if $(PYTHON),PYTHON=$(PYTHON) does not run or is older than Python 3.11.,No Python 3.11 or newer was found on PATH.)" >&2; \
+	echo "Install Python 3.11 or newer (Debian: apt-get install python3), or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13" >&2; \
+	exit 1; \
+fi
+endef
+
+##@ Use
+
+.PHONY: run
+run: $(READY) ## Start the receiver on this machine, emulators included (PORT=8080 CLOUD=aws)
+	@exec $(BIN)/dastra-webhooks run --port $(PORT) --cloud $(CLOUD)
+
+##@ Check
+
+.PHONY: test
+test: $(READY) ## Run the tests (ARGS='-k name' for some, WORKERS=2)
+	@$(BIN)/pytest -n $(WORKERS) -rfEs $(ARGS)
+
+.PHONY: check
+check: lint coverage ## Everything a change must pass: lint, types, imports, lock, tests, coverage
+
+.PHONY: lint
+lint: $(READY) ## Format, lint, types, import contracts, lock file
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/uv.py lock --check
+
+.PHONY: coverage
+coverage: $(READY) ## Run the tests with branch coverage; core/ must reach its gate
+	@$(BIN)/pytest -n $(WORKERS) -rfEs --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='core/*' --fail-under=98
+
+##@ Change
+
+.PHONY: setup
+setup: $(READY) ## Make .venv with everything the other targets need
+	@:
+
+.PHONY: fmt
+fmt: $(READY) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix-only --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+.PHONY: lock
+lock: ## Bring uv.lock in line with pyproject.toml (ARGS=--upgrade takes newer versions)
+	@$(find-python); "$$python" scripts/uv.py lock $(ARGS)
+
+.PHONY: hooks
+hooks: $(READY) ## Check each commit before it is made (git hook, through pre-commit)
+	$(BIN)/pre-commit install
+
+.PHONY: clean
+clean: ## Remove everything that make and the tools made here, .venv included
+	rm -rf .venv .tools .local build dist htmlcov .coverage .coverage.* coverage.xml
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(wildcard $(CODE)) -type d -name __pycache__ -prune -exec rm -rf {} +
+
+##@ Help
+
+.PHONY: help
+help: ## Show this list
+	@if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then head=$$'\e[1m' name=$$'\e[36m' end=$$'\e[0m'; else head= name= end=; fi; \
+	awk -v head="$$head" -v name="$$name" -v end="$$end" ' \
+		/^##@ / { printf "\n%s%s%s\n", head, substr($$0, 5), end } \
+		/^[a-z][a-z-]*:.*## / { text = $$0; sub(/^.*## /, "", text); sub(/:.*/, ""); printf "  %s%-10s%s %s\n", name, $$0, end, text } \
+	' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml uv.lock scripts/uv.py
+	@$(find-python); "$$python" scripts/uv.py sync --locked
+	@touch $@
