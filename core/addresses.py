@@ -1,0 +1,87 @@
+"""Addresses that a person accepted after the deployment, as one learns a host's key in ssh.
+
+Each is an empty object in the store, so that accepting one needs no new deployment and no later deployment undoes it.
+They are read only when an authentic event comes from an address off the list.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from core.delivery import Delivery
+from core.log import STORE_FAILED, record
+from core.ports import PortError, Store
+from core.records import ADDRESSES_PREFIX
+from core.source_ip import EMPTY, AddressError, AllowList
+
+READ_SECONDS: Final = 1.0
+_MOST: Final = 1000
+
+
+def address_key(entry: str) -> str:
+    """The store key of an accepted address or network; a slash would make a folder of it."""
+    return ADDRESSES_PREFIX + entry.replace("/", "_")
+
+
+def accepted_entries(store: Store, timeout: float) -> tuple[str, ...]:
+    """The accepted addresses and networks, sorted as text.
+
+    Raises:
+        PortError: the store did not answer.
+    """
+    listing = store.list(ADDRESSES_PREFIX, _MOST, timeout)
+    return tuple(entry.key.removeprefix(ADDRESSES_PREFIX).replace("_", "/") for entry in listing)
+
+
+class AcceptedAddresses:
+    """The accepted addresses as this instance last read them."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        absent_for: float = 0,
+        max_age: float = 300,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Seconds: an absence is believed for ``absent_for``, what was read is used for ``max_age``."""
+        self._delivery: Final = delivery
+        self._absent_for: Final = absent_for
+        self._max_age: Final = max_age
+        self._monotonic: Final = monotonic
+        self._lock: Final = threading.Lock()
+        self._list = EMPTY
+        self._read_at: float | None = None
+
+    def known(self) -> AllowList:
+        """The accepted addresses that may still be used without reading them again. No I/O."""
+        if self._read_at is None or self._monotonic() - self._read_at > self._max_age:
+            return EMPTY
+        return self._list
+
+    def look_up(self, timeout: float) -> AllowList:
+        """Read the accepted addresses, at most for ``timeout`` seconds; none when the store does not answer."""
+        if self._read_at is not None and self._monotonic() - self._read_at < self._absent_for:
+            return self.known()
+        store = self._delivery.store
+        try:
+            entries = self._delivery.with_store(lambda seconds: accepted_entries(store, seconds), timeout)
+        except PortError as error:
+            record(self._delivery.log, STORE_FAILED, during="accepted_addresses", error=error.code)
+            return self.known()
+        valid = [entry for entry in entries if _is_valid(entry)]
+        with self._lock:
+            self._list = AllowList.of(valid)
+            self._read_at = self._monotonic()
+            return self._list
+
+
+def _is_valid(entry: str) -> bool:
+    try:
+        AllowList.of([entry])
+    except AddressError:
+        return False
+    return True

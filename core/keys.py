@@ -1,0 +1,140 @@
+"""The keys an instance knows, and when it asks the secret store again.
+
+A new key must be known before the first event signed with it is refused, since that event never comes again. So a
+well-formed signature that matches no key makes the ring ask the secret store, and the answer counts only if the asking
+began after that request came. Forged requests must not turn this into a bill or a blockade: asking is limited by a
+small bucket of tokens, and addresses on the list have a bucket of their own, which nobody else can empty.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from core.bound import HardBound, HardTimeoutError, NoFreeWorkerError
+from core.log import KEYS_FAILED, KEYS_LOADED, Log, error_code, record
+from core.ports import KeySource, PortError
+from core.signature import SignatureKey
+
+REFRESH_SECONDS: Final = 1.0
+"""The longest that one request waits for a refresh."""
+MAX_AGE_SECONDS: Final = 900.0
+"""A key taken out of the secret store is out of use after this long, on an instance that gets requests."""
+_RETRY_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A token bucket; ``every`` is the seconds that one token takes to come back. Used under the ring's lock."""
+
+    size: float
+    every: float
+    tokens: float
+    filled_at: float
+
+    def delay(self, now: float) -> float:
+        """Seconds until a token is there; 0 when one is."""
+        self.tokens = min(self.size, self.tokens + (now - self.filled_at) / self.every)
+        self.filled_at = now
+        return max(0.0, (1 - self.tokens) * self.every)
+
+    def take(self, now: float) -> bool:
+        # A millionth of slack, since a wait for exactly one token may fall short by a rounding.
+        if self.delay(now) > 1e-6 * self.every:
+            return False
+        self.tokens = max(0.0, self.tokens - 1)
+        return True
+
+
+class KeyRing:
+    """The keys in use. Safe under concurrent calls; at most one fetch is under way at a time."""
+
+    def __init__(self, source: KeySource, log: Log, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._source: Final = source
+        self._log: Final = log
+        self._monotonic: Final = monotonic
+        self._bound: Final = HardBound("keys", 2)
+        self._changed: Final = threading.Condition()
+        now = monotonic()
+        self._listed: Final = _Bucket(10, 1.0, 10, now)
+        self._others: Final = _Bucket(5, 10.0, 5, now)
+        self._keys: tuple[SignatureKey, ...] = ()
+        self._begun = 0
+        self._ended = 0
+        self._renew_at = now
+
+    def current(self) -> tuple[SignatureKey, ...]:
+        """The known keys, newest first; empty while none is known. No I/O."""
+        return self._keys
+
+    def due(self) -> bool:
+        """Whether the known keys are old enough to be read again."""
+        return bool(self._keys) and self._monotonic() >= self._renew_at
+
+    def refresh(self, timeout: float, *, listed: bool = False) -> bool:
+        """Read the keys again; True when a fetch that began after this call has ended, however it ended.
+
+        Args:
+            timeout: seconds that the caller can wait.
+            listed: whether the request came from a listed address. Then it may wait for a token as well.
+        """
+        ends_at = self._monotonic() + timeout
+        with self._changed:
+            wanted = self._begun + 1
+            while self._ended < wanted:
+                now = self._monotonic()
+                if self._begun > self._ended:
+                    pause = ends_at - now
+                elif (self._listed if listed else self._others).take(now):
+                    break
+                elif listed:
+                    pause = min(self._listed.delay(now), ends_at - now)
+                else:
+                    return False
+                if now >= ends_at:
+                    return False
+                self._changed.wait(max(pause, 0.001))
+            else:
+                return True
+            self._begun += 1
+        fetched = self._fetch(max(0.05, ends_at - self._monotonic()))
+        with self._changed:
+            now = self._monotonic()
+            if fetched:
+                self._keys = fetched
+            self._renew_at = now + (MAX_AGE_SECONDS if fetched else _RETRY_SECONDS)
+            self._ended = self._begun
+            self._changed.notify_all()
+        return True
+
+    def _fetch(self, timeout: float) -> tuple[SignatureKey, ...]:
+        try:
+            keys = self._bound.run(lambda: self._source.fetch(timeout), timeout)
+        except PortError as error:
+            code = error.code
+        except HardTimeoutError:
+            code = "hard_timeout"
+        except NoFreeWorkerError:
+            code = "no_free_worker"
+        except Exception as error:  # noqa: BLE001 - whatever an SDK raises, known keys keep serving
+            code = error_code(error)
+        else:
+            if keys != self._keys:
+                record(self._log, KEYS_LOADED, count=len(keys), key=keys[0].fingerprint if keys else None)
+            return keys
+        record(self._log, KEYS_FAILED, error=code)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class StaticKeys:
+    """Keys that stand in the settings and never change while the process lives."""
+
+    keys: tuple[SignatureKey, ...]
+
+    def fetch(self, timeout: float) -> tuple[SignatureKey, ...]:  # noqa: ARG002 - the port's form
+        """The keys."""
+        return self.keys

@@ -1,0 +1,190 @@
+"""Every setting by its environment name, read once at start, where a bad value fails with all that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
+
+from core.deadline import SENDER_PATIENCE
+from core.delivery import Limits
+from core.keys import REFRESH_SECONDS
+from core.screening import Policy, SourceIpMode
+from core.signature import SignatureKey, parse_keys
+from core.source_ip import EMPTY, PRESET, AddressError, AllowList
+
+T = TypeVar("T")
+
+PREFIX: Final = "DASTRA_"
+NAMES: Final = (
+    "SIGNATURE_KEYS",
+    "SIGNATURE_KEYS_SECRET",
+    "SOURCE_IP_MODE",
+    "SOURCE_IP_ALLOWLIST",
+    "TRUSTED_PROXY_HOPS",
+    "MAX_BODY_BYTES",
+    "MAX_EVENT_AGE_SECONDS",
+    "TIME_BUDGET_SECONDS",
+    "QUEUE_BUDGET_SECONDS",
+    "QUEUE",
+    "STORE",
+)
+"""Every name, without its prefix."""
+
+_MOST_BODY_BYTES: Final = 4 * 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """The environment is not usable. A line for each fault: the name, the value unless secret, what is valid."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("invalid settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator set. Times in seconds, sizes in bytes; ``queue`` and ``store`` in the cloud's own notation."""
+
+    queue: str
+    store: str
+    signature_keys: tuple[SignatureKey, ...] = ()
+    signature_keys_secret: str | None = None
+    source_ip_mode: SourceIpMode = SourceIpMode.QUARANTINE
+    source_ip_allowlist: AllowList = EMPTY
+    trusted_proxy_hops: int = 1
+    max_body_bytes: int = _MOST_BODY_BYTES
+    max_event_age_seconds: float = 0.0
+    time_budget_seconds: float = 6.0
+    queue_budget_seconds: float = 2.5
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the ``DASTRA_`` names of ``env``. A name that is set to nothing counts as not set.
+
+        Raises:
+            SettingsError: a value is invalid, a required one is missing, or a ``DASTRA_`` name is not known.
+        """
+        reader = _Reader({name: value.strip() for name, value in env.items() if name.startswith(PREFIX)})
+        settings = cls(
+            queue=reader.required("QUEUE", "the queue's URL or path"),
+            store=reader.required("STORE", "the bucket or container"),
+            signature_keys=reader.secret("SIGNATURE_KEYS", parse_keys),
+            signature_keys_secret=reader.text("SIGNATURE_KEYS_SECRET"),
+            source_ip_mode=reader.read("SOURCE_IP_MODE", _mode, SourceIpMode.QUARANTINE),
+            source_ip_allowlist=reader.read("SOURCE_IP_ALLOWLIST", AllowList.parse, AllowList.of([PRESET])),
+            trusted_proxy_hops=reader.read("TRUSTED_PROXY_HOPS", _whole(1, 10), 1),
+            max_body_bytes=reader.read("MAX_BODY_BYTES", _whole(1, _MOST_BODY_BYTES), _MOST_BODY_BYTES),
+            max_event_age_seconds=reader.read("MAX_EVENT_AGE_SECONDS", _seconds(0, 31_536_000), 0.0),
+            time_budget_seconds=reader.read("TIME_BUDGET_SECONDS", _seconds(0.5, SENDER_PATIENCE - 1), 6.0),
+            queue_budget_seconds=reader.read("QUEUE_BUDGET_SECONDS", _seconds(0.1, SENDER_PATIENCE - 1), 2.5),
+        )
+        reader.require_one("SIGNATURE_KEYS", "SIGNATURE_KEYS_SECRET")
+        if settings.queue_budget_seconds > settings.time_budget_seconds * 0.75:
+            reader.fault(
+                "QUEUE_BUDGET_SECONDS",
+                f"is {settings.queue_budget_seconds:g}, more than three quarters of DASTRA_TIME_BUDGET_SECONDS "
+                f"({settings.time_budget_seconds:g}): the store needs the rest when the queue fails",
+            )
+        reader.finish()
+        return settings
+
+    def policy(self) -> Policy:
+        """The part that screening needs."""
+        return Policy(self.source_ip_mode, self.source_ip_allowlist, self.max_body_bytes, self.max_event_age_seconds)
+
+    @property
+    def refresh_seconds(self) -> float:
+        """What a request may spend on reading keys again: at most a sixth of the budget."""
+        return min(REFRESH_SECONDS, self.time_budget_seconds / 6)
+
+    def limits(self, workers: int) -> Limits:
+        """The part that delivery needs; the store has what the queue and a key refresh leave of the budget."""
+        store = self.time_budget_seconds - self.queue_budget_seconds - self.refresh_seconds
+        return Limits(self.queue_budget_seconds, max(store, self.time_budget_seconds / 12), workers)
+
+
+class _Reader:
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values: Final = values
+        self._faults: Final[list[str]] = [
+            _unknown(name) for name in sorted(values) if name.removeprefix(PREFIX) not in NAMES
+        ]
+
+    def text(self, name: str) -> str | None:
+        return self._values.get(PREFIX + name) or None
+
+    def required(self, name: str, what: str) -> str:
+        value = self.text(name)
+        if value is None:
+            self.fault(name, f"is required: {what}")
+        return value or ""
+
+    def require_one(self, first: str, second: str) -> None:
+        given = [name for name in (first, second) if self.text(name)]
+        if len(given) != 1:
+            state = "are both set" if given else "are both missing"
+            self._faults.append(f"{PREFIX}{first} and {PREFIX}{second} {state}: set exactly one of them")
+
+    def read(self, name: str, convert: Callable[[str], T], default: T) -> T:
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            return convert(value)
+        except AddressError as error:
+            self.fault(name, str(error))
+        except ValueError as error:
+            self.fault(name, f"is {value!r}: {error}")
+        return default
+
+    def secret(self, name: str, convert: Callable[[str], tuple[T, ...]]) -> tuple[T, ...]:
+        try:
+            value = self.text(name)
+            return convert(value) if value is not None else ()
+        except ValueError as error:  # the value itself stays out of the message
+            self.fault(name, str(error))
+            return ()
+
+    def fault(self, name: str, text: str) -> None:
+        self._faults.append(f"{PREFIX}{name} {text}")
+
+    def finish(self) -> None:
+        if self._faults:
+            raise SettingsError(self._faults)
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, [PREFIX + known for known in NAMES], 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{name} is not known; {hint}known: {', '.join(PREFIX + known for known in NAMES)}"
+
+
+def _mode(text: str) -> SourceIpMode:
+    try:
+        return SourceIpMode(text.lower())
+    except ValueError:
+        raise ValueError(f"valid: {', '.join(SourceIpMode)}") from None
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+            raise ValueError(f"valid: a whole number from {least} to {most}")
+        return int(text)
+
+    return convert
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not least <= number <= most:
+            raise ValueError(f"valid: a number of seconds from {least:g} to {most:g}")
+        return number
+
+    return convert
