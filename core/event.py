@@ -1,0 +1,149 @@
+"""The consumer's side: a typed event from a message of a queue, checked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+from core.envelope import Envelope, EnvelopeError
+from core.message import ATTRIBUTE_NAMES, TYPE_PREFIX, UNLISTED, event_id
+from core.signature import SignatureFault, SignatureKey, matching_key, read_signature
+
+RECONCILED_PREFIX: Final = "urn:dastra:reconcile:"
+
+Fetch = Callable[[str], bytes]
+"""Follows a claim check: takes the ``dataref``, returns the body. Each cloud's folder supplies one that reads from one
+bucket's ``claims/`` only."""
+
+
+class EventError(ValueError):
+    """The message cannot be trusted or read. Dead-letter it: trying again will not help."""
+
+
+class Verification(StrEnum):
+    """What checking the signature again has shown."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    UNVERIFIABLE = "unverifiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Dastra event as a consumer sees it."""
+
+    id: str
+    """The idempotency key. Delivery is at least once: remember ids that were handled."""
+    type: str
+    """Dastra's ``eventType``, or ``unclassified``."""
+    source: str
+    time: str | None
+    """When it happened, RFC 3339 in UTC, where Dastra's date could be read."""
+    envelope: Envelope | None
+    """The parsed envelope; None for a body that a person released from quarantine and that is no envelope."""
+    body: bytes
+    """The bytes that Dastra signed."""
+    verification: Verification
+    """``unverifiable`` without keys, and for events that were rebuilt from Dastra's log."""
+    unlisted_address: bool
+    """Whether it came from an address off the list."""
+    attributes: Mapping[str, str]
+
+    @classmethod
+    def from_sqs(
+        cls, record: Mapping[str, Any], *, keys: Iterable[SignatureKey] = (), fetch: Fetch | None = None
+    ) -> Self:
+        """Read a record of a Lambda SQS event, or a message as boto3's ``receive_message`` returns it.
+
+        ``receive_message`` leaves attributes out unless asked: pass ``MessageAttributeNames=["All"]``.
+
+        Args:
+            record: the record.
+            keys: with them the signature is checked again.
+            fetch: follows a claim check; without it a message that is one is an error.
+
+        Raises:
+            EventError: attributes are missing, the body is not the one that the id names, or it cannot be fetched.
+        """
+        text = record.get("body", record.get("Body"))
+        found = record.get("messageAttributes", record.get("MessageAttributes")) or {}
+        attributes = {
+            name.lower().removeprefix("ce-"): value.get("stringValue", value.get("StringValue"))
+            for name, value in found.items()
+        }
+        if not isinstance(text, str):
+            raise EventError("the SQS record has no body")
+        return cls.from_message(text.encode(), attributes, keys=keys, fetch=fetch)
+
+    @classmethod
+    def from_message(
+        cls,
+        body: bytes,
+        attributes: Mapping[str, Any],
+        *,
+        keys: Iterable[SignatureKey] = (),
+        fetch: Fetch | None = None,
+    ) -> Self:
+        """Read a message's body and its attributes by their bare names; arguments and errors as in ``from_sqs``."""
+        known = {name: value for name in ATTRIBUTE_NAMES if isinstance(value := attributes.get(name), str) and value}
+        missing = {"id", "source", "type"} - known.keys()
+        if missing:
+            raise EventError(
+                f"the message lacks {', '.join(f'ce-{name}' for name in sorted(missing))}: it is not from this "
+                "receiver, or its attributes were not asked for"
+            )
+        reconciled = known["source"].startswith(RECONCILED_PREFIX)
+        if "dataref" in known:
+            body = _claimed(body, known["dataref"], fetch)
+        if not reconciled and event_id(body) != known["id"]:
+            raise EventError("the body is not the one that the message's id names")
+        try:
+            envelope = Envelope.parse(body)
+        except EnvelopeError:
+            envelope = None
+        return cls(
+            known["id"],
+            known["type"].removeprefix(TYPE_PREFIX),
+            known["source"],
+            known.get("time"),
+            envelope,
+            body,
+            _verify(body, known.get("signature"), tuple(keys)),
+            known.get("sourceipcheck") == UNLISTED,
+            MappingProxyType(known),
+        )
+
+    @property
+    def occurred_at(self) -> datetime | None:
+        """``time`` as a datetime in UTC."""
+        return datetime.fromisoformat(self.time) if self.time else None
+
+
+def _claimed(pointer: bytes, dataref: str, fetch: Fetch | None) -> bytes:
+    if fetch is None:
+        raise EventError("the message is a claim check: pass fetch= to follow it")
+    try:
+        decoded = json.loads(pointer)
+        stated, digest = decoded["dataref"], decoded["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise EventError("the claim check's pointer is not readable") from None
+    if stated != dataref:
+        raise EventError("the claim check names two places")
+    body = fetch(dataref)
+    if event_id(body) != digest:
+        raise EventError("what stands at the claim check's place is not what it names")
+    return body
+
+
+def _verify(body: bytes, signature: str | None, keys: tuple[SignatureKey, ...]) -> Verification:
+    if signature is None or not keys:
+        return Verification.UNVERIFIABLE
+    digest = read_signature([signature])
+    if isinstance(digest, SignatureFault) or matching_key(body, digest, keys) is None:
+        return Verification.INVALID
+    return Verification.VALID
