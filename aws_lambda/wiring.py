@@ -1,0 +1,106 @@
+"""Puts the parts together, once per instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aws_lambda.events import NotHttpError, read_request, write_response
+from aws_lambda.s3_store import S3Store
+from aws_lambda.secret_keys import SecretKeys
+from aws_lambda.sqs_queue import SqsQueue
+from aws_lambda.telemetry import RECEIVER, REDRIVE, PowertoolsLog
+from core import http
+from core.addresses import AcceptedAddresses
+from core.delivery import Delivery
+from core.keys import KeyRing, StaticKeys
+from core.log import REFUSED, Log, record
+from core.ports import KeySource
+from core.receiver import Receiver
+from core.redrive import MOST_PER_RUN, Redrive
+from core.screening import SourceIpMode
+from core.settings import Settings
+
+Handler = Callable[[Any, Any], dict[str, Any]]
+
+WORKERS: Final = 4
+"""Lambda sends one request at a time to an instance; the others are for calls that still hang from earlier ones."""
+_OBSERVE_ABSENT_SECONDS: Final = 60
+
+
+def queue(settings: Settings) -> SqsQueue:
+    """SQS with time-outs that fit the queue's share of the budget."""
+    return SqsQueue(settings.queue, settings.queue_budget_seconds, WORKERS)
+
+
+def delivery(settings: Settings, sqs: SqsQueue, log: Log) -> Delivery:
+    """The core's delivery with S3 as its store."""
+    limits = settings.limits(WORKERS)
+    return Delivery(sqs, S3Store(settings.store, limits.store_seconds, WORKERS), log, limits)
+
+
+def receiver(settings: Settings, log: Log) -> Receiver:
+    """The receiver, its queue client made and its keys asked for while the instance starts."""
+    source: KeySource = (
+        SecretKeys(settings.signature_keys_secret, settings.refresh_seconds)
+        if settings.signature_keys_secret
+        else StaticKeys(settings.signature_keys)
+    )
+    sqs = queue(settings)
+    parts = delivery(settings, sqs, log)
+    keys = KeyRing(source, log)
+    observing = settings.source_ip_mode is SourceIpMode.OBSERVE
+    built = Receiver(
+        policy=settings.policy(),
+        keys=keys,
+        delivery=parts,
+        # While events from unlisted addresses pass anyway, the store need not be asked about each of them.
+        accepted_addresses=AcceptedAddresses(parts, absent_for=_OBSERVE_ABSENT_SECONDS if observing else 0),
+        log=log,
+        budget_seconds=settings.time_budget_seconds,
+        refresh_seconds=settings.refresh_seconds,
+    )
+    sqs.connect()
+    keys.refresh(settings.refresh_seconds, listed=True)
+    return built
+
+
+def webhook_handler(env: Mapping[str, str]) -> Handler:
+    """The Lambda handler of the webhook.
+
+    Raises:
+        core.settings.SettingsError: the environment is not usable.
+    """
+    settings = Settings.from_env(env)
+    log = PowertoolsLog(RECEIVER)
+    parts = receiver(settings, log)
+
+    def handler(event: Any, context: Any) -> dict[str, Any]:
+        log.correlate(getattr(context, "aws_request_id", None))
+        try:
+            request = read_request(event, settings.trusted_proxy_hops)
+        except NotHttpError:
+            record(log, REFUSED, reason="not_an_http_event", status=http.BAD_REQUEST.status)
+            return write_response(http.BAD_REQUEST, event)
+        return write_response(parts.receive(request), event)
+
+    return handler
+
+
+def redrive_handler(env: Mapping[str, str]) -> Handler:
+    """The Lambda handler of the schedule. The event may say ``{"limit": 100}``.
+
+    Raises:
+        core.settings.SettingsError: the environment is not usable.
+    """
+    settings = Settings.from_env(env)
+    log = PowertoolsLog(REDRIVE)
+    redrive = Redrive(delivery(settings, queue(settings), log))
+
+    def handler(event: Any, context: Any) -> dict[str, Any]:
+        log.correlate(getattr(context, "aws_request_id", None))
+        limit = event.get("limit") if isinstance(event, Mapping) else None
+        report = redrive.run(limit=limit if isinstance(limit, int) and limit > 0 else MOST_PER_RUN)
+        return {"sent": report.sent, "failed": report.failed, "skipped": report.skipped}
+
+    return handler
