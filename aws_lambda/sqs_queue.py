@@ -16,8 +16,8 @@ MAX_BYTES: Final = 1_048_576
 """Body and attributes together: names, types and values (SQS quotas, since January 2026)."""
 PREFIX: Final = "ce-"
 _TYPE: Final = "String"
-_REFUSED: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""All but the characters that SendMessage takes (its API reference)."""
+_REFUSED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What SendMessage does not take (its API reference), less the surrogates, which UTF-8 cannot hold."""
 _PERMANENT: Final = frozenset(
     {
         "AWS.SimpleQueueService.InvalidMessageContents",

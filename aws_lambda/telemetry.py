@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +21,8 @@ class PowertoolsLog:
 
     def __init__(self, service: str) -> None:
         self._service: Final = service
+        # A stack of one's own, so that two deployments in an account do not raise each other's alarms.
+        self._namespace: Final = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or NAMESPACE
         # The line's place in this file would be the same for every event.
         self._logger: Final = Logger(service=service, level="INFO", use_rfc3339=True, utc=True, location=None)
         self._write: Final = {
@@ -46,7 +49,7 @@ class PowertoolsLog:
         if not values:
             return
         # A set of its own for each line: the shared one would mix what concurrent requests count.
-        metrics = EphemeralMetrics(namespace=NAMESPACE, service=self._service)
+        metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
         for metric, value in values:
             metrics.add_metric(metric.name, metric.unit.value, value)
         metrics.flush_metrics()

@@ -17,7 +17,6 @@ from core.keys import KeyRing, StaticKeys
 from core.log import REFUSED, Log, record
 from core.ports import KeySource
 from core.receiver import Receiver
-from core.redrive import MOST_PER_RUN, Redrive
 from core.screening import SourceIpMode
 from core.settings import Settings
 
@@ -93,6 +92,8 @@ def redrive_handler(env: Mapping[str, str]) -> Handler:
     Raises:
         core.settings.SettingsError: the environment is not usable.
     """
+    from core.redrive import MOST_PER_RUN, Redrive  # nothing that the webhook's cold start should pay for
+
     settings = Settings.from_env(env)
     log = PowertoolsLog(REDRIVE)
     redrive = Redrive(delivery(settings, queue(settings), log))

@@ -81,7 +81,7 @@ class Rest:
             self._until = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Delivery:
     """Puts events into their durable place. One per instance, safe under concurrent calls."""
 

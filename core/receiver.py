@@ -23,7 +23,7 @@ _SCANNER_SAMPLE: Final = 100
 """Of requests without a well-formed signature, one in so many is logged; all are counted."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Receiver:
     """Answers requests. One per instance, safe under concurrent calls."""
 

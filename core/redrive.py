@@ -56,7 +56,7 @@ class RedriveReport:
     gauges: Gauges
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Redrive:
     """Puts stored events on the queue. Running twice at once loses nothing: an event is removed after it was sent."""
 

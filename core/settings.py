@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
@@ -156,6 +155,8 @@ class _Reader:
 
 
 def _unknown(name: str) -> str:
+    import difflib  # only a start that fails pays for it
+
     close = difflib.get_close_matches(name, [PREFIX + known for known in NAMES], 1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{name} is not known; {hint}known: {', '.join(PREFIX + known for known in NAMES)}"
