@@ -15,6 +15,8 @@ from core.http import Headers, Request, Response
 from core.source_ip import from_forwarded, normalise
 
 _FORWARDED: Final = "x-forwarded-for"
+_FAR_FUTURE: Final = 1e14
+"""Milliseconds since the epoch that no clock shows before the year 5138."""
 
 
 class NotHttpError(ValueError):
@@ -92,4 +94,4 @@ def _body(event: Mapping[str, Any]) -> bytes:
 
 def _seconds(milliseconds: Any) -> float | None:
     is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
-    return milliseconds / 1000 if is_number else None
+    return milliseconds / 1000 if is_number and 0 < milliseconds < _FAR_FUTURE else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +18,16 @@ RECEIVER: Final = "receiver"
 REDRIVE: Final = "redrive"
 
 
+class _Stdout(io.StringIO):
+    """Standard output as it is at each write, which is where Powertools prints metrics: both go the same way."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 class PowertoolsLog:
     """The core's log port. ``service`` is the only dimension of the metrics, so that no sender can add one."""
 
@@ -24,7 +36,9 @@ class PowertoolsLog:
         # A stack of one's own, so that two deployments in an account do not raise each other's alarms.
         self._namespace: Final = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or NAMESPACE
         # The line's place in this file would be the same for every event.
-        self._logger: Final = Logger(service=service, level="INFO", use_rfc3339=True, utc=True, location=None)
+        self._logger: Final = Logger(
+            service=service, level="INFO", stream=_Stdout(), use_rfc3339=True, utc=True, location=None
+        )
         self._write: Final = {
             Level.INFO: self._logger.info,
             Level.WARNING: self._logger.warning,

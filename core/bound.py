@@ -8,6 +8,7 @@ executor has no bound on abandoned calls and joins its threads at exit, which a 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -20,7 +21,7 @@ class HardTimeoutError(Exception):
 
 
 class NoFreeWorkerError(Exception):
-    """Every worker is held by a call, most likely one that hangs."""
+    """Every worker was held by other calls all the time, which most likely hang."""
 
 
 class _Job(Generic[T]):
@@ -66,11 +67,14 @@ class HardBound:
     def run(self, call: Callable[[], T], timeout: float) -> T:
         """The result of ``call``, or its exception.
 
+        Where every worker is busy, waiting for one is part of the time.
+
         Raises:
             HardTimeoutError: it took longer than ``timeout`` seconds. Its worker stays taken until it returns.
-            NoFreeWorkerError: no worker was free; nothing was started.
+            NoFreeWorkerError: no worker became free in that time; nothing was started.
         """
-        if not self._free.acquire(blocking=False):
+        ends_at = time.monotonic() + timeout
+        if not self._free.acquire(timeout=max(0.0, timeout)):
             raise NoFreeWorkerError
         job = _Job(call)
         with self._lock:
@@ -80,7 +84,7 @@ class HardBound:
                 self._threads += 1
                 threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
         self._jobs.put(job)
-        return job.wait(timeout)
+        return job.wait(max(0.0, ends_at - time.monotonic()))
 
     def _work(self) -> None:
         while True:
