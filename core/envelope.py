@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 _BOM: Final = b"\xef\xbb\xbf"
 _DATE: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,12}))?\s?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,12}))?)?\s?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
 )
 
 
@@ -70,12 +70,10 @@ class Envelope(BaseModel):
         match = _DATE.fullmatch(self.date.strip()) if self.date else None
         if match is None:
             return None
-        day, clock, fraction, zone = match.groups()
+        day, clock, seconds, fraction, zone = match.groups()
         zone = "+00:00" if zone is None or zone in "Zz" else zone
         try:
-            parsed = datetime.fromisoformat(
-                f"{day}T{clock}.{(fraction or '0')[:6]:0<6}{zone}" if len(clock) > 5 else f"{day}T{clock}{zone}"
-            )
+            parsed = datetime.fromisoformat(f"{day}T{clock}:{seconds or '00'}.{(fraction or '0')[:6]:0<6}{zone}")
             return parsed.astimezone(UTC)
         except (ValueError, OverflowError):
             return None

@@ -64,12 +64,11 @@ class Receiver:
 
     def _screen(self, request: Request, deadline: Deadline) -> Outcome:
         policy = self._known_policy()
-        if self.keys.due():
-            self.keys.refresh(deadline.share(self.refresh_seconds))
+        asked = self.keys.due() and self.keys.refresh(deadline.share(self.refresh_seconds))
         outcome = screen(request, self.keys.current(), policy, self.now())
-        if isinstance(outcome, Refused) and outcome.claimed and self._may_be_new_key(outcome):
-            refreshed = self.keys.refresh(deadline.share(self.refresh_seconds), listed=policy.listed(request.source))
-            if refreshed:
+        if not asked and isinstance(outcome, Refused) and outcome.claimed and self._may_be_new_key(outcome):
+            asked = self.keys.refresh(deadline.share(self.refresh_seconds), listed=policy.listed(request.source))
+            if asked:
                 outcome = screen(request, self.keys.current(), policy, self.now())
         if not isinstance(outcome, Refused) and not outcome.listed:
             accepted = self.accepted_addresses.look_up(deadline.share(min(READ_SECONDS, self.refresh_seconds)))

@@ -79,7 +79,7 @@ def parse_keys(text: str) -> tuple[SignatureKey, ...]:
     Raises:
         ValueError: nothing in the text is a key. The message never holds the text.
     """
-    text = text.strip().removeprefix("\ufeff")
+    text = text.strip().removeprefix("\ufeff").strip()
     parts: Iterable[object]
     if text[:1] in ("[", "{"):
         try:

@@ -22,6 +22,8 @@ PRESET_ADDRESSES: Final = (
 """The addresses of Dastra's webhook page between 2023-01-05 and 2023-05-31, when Dastra withdrew the list."""
 
 _PORT: Final = re.compile(r"^(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?$")
+_MAPPED_BITS: Final = 96
+"""What stands before the IPv4 address in an IPv6 address that maps one."""
 _LIST_SEPARATORS: Final = re.compile(r"[\s,;]+")
 
 
@@ -44,10 +46,10 @@ def normalise(text: str | None) -> str | None:
     except ValueError:
         return None
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         if address.scope_id is not None:
             return None  # a zone means something on one host only; no client on the internet has one
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
     return str(address)
 
 
@@ -117,11 +119,21 @@ EMPTY: Final = AllowList()
 
 
 def _network(entry: str) -> IPv4Network | IPv6Network:
+    if "%" in entry:
+        raise _invalid(entry, "a zone means something on one host only")
     try:
         network = ip_network(entry)
     except ValueError as error:
-        raise AddressError(
-            f"{entry!r} is not an address, a CIDR network or {PRESET!r} ({error}); "
-            "valid: 192.0.2.1, 192.0.2.0/24, 2001:db8::/32"
-        ) from None
+        raise _invalid(entry, str(error)) from None
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
     return network
+
+
+def _invalid(entry: str, why: str) -> AddressError:
+    return AddressError(
+        f"{entry!r} is not an address, a CIDR network or {PRESET!r} ({why}); "
+        "valid: 192.0.2.1, 192.0.2.0/24, 2001:db8::/32"
+    )
