@@ -15,7 +15,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PACKAGES := core aws_lambda cli
-CODE := $(PACKAGES) scripts tests
+CODE := $(PACKAGES) scripts benchmarks tests
 # One stamp for each PYTHON asked for: asking for another one builds .venv anew.
 READY := .venv/.ready$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 
@@ -46,6 +46,11 @@ test: $(READY) ## Run the tests (ARGS='-k name' for some, WORKERS=2)
 
 .PHONY: check
 check: lint coverage ## Everything a change must pass: lint, types, imports, lock, tests, coverage
+
+.PHONY: bench
+bench: $(READY) ## Measure: a table, and build/bench.json (ARGS='--only screening')
+	@$(BIN)/python scripts/uv.py sync --locked --group bench --quiet
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lint
 lint: $(READY) ## Format, lint, types, import contracts, lock file

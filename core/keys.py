@@ -100,14 +100,16 @@ class KeyRing:
             else:
                 return True
             self._begun += 1
-        fetched = self._fetch(max(0.05, ends_at - self._monotonic()))
-        with self._changed:
-            now = self._monotonic()
-            if fetched:
-                self._keys = fetched
-            self._renew_at = now + (MAX_AGE_SECONDS if fetched else _RETRY_SECONDS)
-            self._ended = self._begun
-            self._changed.notify_all()
+        fetched: tuple[SignatureKey, ...] = ()
+        try:
+            fetched = self._fetch(max(0.05, ends_at - self._monotonic()))
+        finally:  # whatever happened, the others must not wait for a fetch that is over
+            with self._changed:
+                now = self._monotonic()
+                self._keys = fetched or self._keys
+                self._renew_at = now + (MAX_AGE_SECONDS if fetched else _RETRY_SECONDS)
+                self._ended = self._begun
+                self._changed.notify_all()
         return True
 
     def _fetch(self, timeout: float) -> tuple[SignatureKey, ...]:
