@@ -11,13 +11,14 @@ from typing import Any, Final
 from benchmarks.rows import KEY_TEXT, Row, alternate, compare
 from benchmarks.samples import BODY, KEY, SOURCE, function_url_event
 from benchmarks.stub import stub_queue
+from cli.local.emulator import REGION
 from core.signature import sign
 
 _WARM_UP: Final = 30
 INVENTED_ACCOUNT: Final = {
     "AWS_ACCESS_KEY_ID": "invented",
     "AWS_SECRET_ACCESS_KEY": "invented",
-    "AWS_DEFAULT_REGION": "eu-west-3",
+    "AWS_DEFAULT_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -24,8 +25,12 @@ _EVENTS: Final = 100
 
 def rows() -> Iterator[Row]:
     """A hundred events against the hanging queue: the slowest answer, the threads, and where the events are."""
-    with AwsEmulator() as emulator, FaultProxy(emulator.port) as queue, _environment(emulator.endpoint_url, queue.url):
-        resources = provision(boto3.session.Session(), Names())
+    with (
+        AwsEmulator() as emulator,
+        FaultProxy(urlsplit(emulator.endpoint_url).port or 0) as queue,
+        _environment(emulator.endpoint_url, queue.url),
+    ):
+        resources = provision(emulator.session(), Names())
         from aws_lambda.wiring import webhook_handler
 
         env = {**settings(resources.queue_url), "DASTRA_STORE": resources.bucket}
@@ -34,6 +39,8 @@ def rows() -> Iterator[Row]:
         with silence():
             handler = webhook_handler(env)
             _post(handler, 0)
+            if len(emulator.messages(resources.queue_name)) != 1:
+                raise AssertionError("the queue did not take an event while it was well")
             queue.mode = Fault.HANGING
             for number in range(1, _EVENTS + 1):
                 started = time.perf_counter()
@@ -41,6 +48,8 @@ def rows() -> Iterator[Row]:
                 slowest = max(slowest, time.perf_counter() - started)
                 threads.add(threading.active_count())
         kept = boto3.client("s3").list_objects_v2(Bucket=resources.bucket, Prefix="spool/")["KeyCount"]
+        if kept != _EVENTS:
+            raise AssertionError(f"{_EVENTS} events, {kept} in the spool")
     yield Row("slowest answer, queue hanging", slowest, budget, "s", 1.0, note="floor: the time budget")
     yield Row("events kept, queue hanging", _EVENTS, kept, "events", 1.0, note="floor: objects in the spool afterwards")
     yield Row("threads, queue hanging", max(threads), min(threads), "threads", 1.0, note="most over least: flat")

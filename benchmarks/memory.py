@@ -8,14 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-
-import boto3
+from typing import Final
 
 from benchmarks.handler import INVENTED_ACCOUNT, settings
 from benchmarks.rows import Row
 from benchmarks.samples import KEY, function_url_event
-from cli.local.emulator import AwsEmulator, Names, provision
+from cli.local.emulator import AwsEmulator, Names, Resources, provision
 from core.signature import sign
 
 MEMORY_MB: Final = 256
@@ -43,19 +41,12 @@ def rows() -> Iterator[Row]:
         lines.append(json.dumps(function_url_event(body, sign(body, KEY))))
     with AwsEmulator() as emulator:
         account = {**INVENTED_ACCOUNT, "AWS_ENDPOINT_URL": emulator.endpoint_url}
-        session = boto3.session.Session()
-        peak = _run(account, session, "\n".join(lines))
+        resources = provision(emulator.session(), Names(), endpoint_url=emulator.endpoint_url)
+        peak = _run(account, resources, "\n".join(lines))
     yield Row("memory, events of 4 MiB", peak, MEMORY_MB, "MB", 1.0, note="floor: the memory of the function")
 
 
-def _run(account: dict[str, str], session: Any, lines: str) -> float:
-    before = dict(os.environ)
-    os.environ.update(account)
-    try:
-        resources = provision(session, Names())
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _run(account: dict[str, str], resources: Resources, lines: str) -> float:
     root = Path(__file__).resolve().parent.parent
     env = {
         "PATH": os.environ["PATH"],
