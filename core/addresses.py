@@ -33,7 +33,7 @@ def accepted_entries(store: Store, timeout: float) -> tuple[str, ...]:
         PortError: the store did not answer.
     """
     listing = store.list(ADDRESSES_PREFIX, _MOST, timeout)
-    return tuple(entry.key.removeprefix(ADDRESSES_PREFIX).replace("_", "/") for entry in listing)
+    return tuple(sorted(entry.key.removeprefix(ADDRESSES_PREFIX).replace("_", "/") for entry in listing))
 
 
 class AcceptedAddresses:

@@ -81,8 +81,12 @@ class HardBound:
             if self._idle:
                 self._idle -= 1
             else:
+                try:
+                    threading.Thread(target=self._work, name=f"{self._name}-{self._threads + 1}", daemon=True).start()
+                except BaseException:  # the system has no thread to give now; it may have one for the next call
+                    self._free.release()
+                    raise
                 self._threads += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._threads}", daemon=True).start()
         self._jobs.put(job)
         return job.wait(max(0.0, ends_at - time.monotonic()))
 

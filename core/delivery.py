@@ -70,6 +70,11 @@ class Rest:
             self._until = now + self._seconds
             return True
 
+    def resting(self) -> bool:
+        """Whether asking is pointless now. Takes no part in who is the probe."""
+        with self._lock:
+            return self._until is not None and self._monotonic() < self._until
+
     def start(self) -> None:
         """The queue timed out."""
         with self._lock:
@@ -126,7 +131,15 @@ class Delivery:
             StoreFailedError: the body needs the store, which did not take it.
             PortError: the queue did not take it; while it rests after a time-out it is not asked.
         """
-        if not self._rest.allows():
+        try:
+            self._enqueue(message, deadline, trace)
+        except PortError:
+            raise
+        except Exception as error:  # a fault in an adapter must not cost the event
+            raise PortError(error_code(error)) from error
+
+    def _enqueue(self, message: QueueMessage, deadline: Deadline, trace: Trace) -> None:
+        if self._rest.resting():
             raise PortError("resting", timed_out=True)
         if message.is_pointer or self.queue.takes(message):
             try:
@@ -149,6 +162,8 @@ class Delivery:
         return self._bounded(self._store_bound, self.store, call, seconds)
 
     def _send(self, message: QueueMessage, deadline: Deadline, trace: Trace) -> None:
+        if not self._rest.allows():
+            raise PortError("resting", timed_out=True)
         started = self.monotonic()
         timeout = deadline.half_or(self.limits.queue_seconds)
         try:

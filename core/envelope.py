@@ -100,12 +100,19 @@ def _decode(body: bytes) -> dict[str, Any]:
         # Rare, and slower: the standard parser also takes what a JavaScript or .NET writer may produce and this one
         # does not, such as an unpaired surrogate escape.
         try:
-            decoded = json.loads(body.decode())
+            decoded = json.loads(body.decode(), parse_int=_integer)
         except (ValueError, RecursionError):
             raise EnvelopeError("the body is not JSON in UTF-8") from None
     if not isinstance(decoded, dict):
         raise EnvelopeError("the body is JSON but not an object")
     return decoded
+
+
+def _integer(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python converts; an object with such a number is an object all the same
+        return text
 
 
 def _canonical(decoded: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,8 @@ class Event:
             fetch: follows a claim check; without it a message that is one is an error.
 
         Raises:
-            EventError: attributes are missing, the body is not the one that the id names, or it cannot be fetched.
+            EventError: attributes are missing, the body is not the one that the id names, or the claim check is not
+                one of ours. What ``fetch`` raises passes through: a store that is down is a reason to try again.
         """
         text = record.get("body", record.get("Body"))
         found = record.get("messageAttributes", record.get("MessageAttributes")) or {}
@@ -78,7 +79,11 @@ class Event:
         }
         if not isinstance(text, str):
             raise EventError("the SQS record has no body")
-        return cls.from_message(text.encode(), attributes, keys=keys, fetch=fetch)
+        try:
+            body = text.encode()
+        except UnicodeEncodeError:
+            raise EventError("the SQS record's body is not text that SQS can hold") from None
+        return cls.from_message(body, attributes, keys=keys, fetch=fetch)
 
     @classmethod
     def from_message(
@@ -120,8 +125,11 @@ class Event:
 
     @property
     def occurred_at(self) -> datetime | None:
-        """``time`` as a datetime in UTC."""
-        return datetime.fromisoformat(self.time) if self.time else None
+        """``time`` as a datetime; None where there is none, or no date in it."""
+        try:
+            return datetime.fromisoformat(self.time) if self.time else None
+        except ValueError:
+            return None
 
 
 def _claimed(pointer: bytes, dataref: str, fetch: Fetch | None) -> bytes:
@@ -130,7 +138,7 @@ def _claimed(pointer: bytes, dataref: str, fetch: Fetch | None) -> bytes:
     try:
         decoded = json.loads(pointer)
         stated, digest = decoded["dataref"], decoded["sha256"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise EventError("the claim check's pointer is not readable") from None
     if stated != dataref:
         raise EventError("the claim check names two places")

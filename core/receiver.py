@@ -17,7 +17,7 @@ from core.http import Request, Response
 from core.keys import REFRESH_SECONDS, KeyRing
 from core.log import Log, LogEvent, Value, record
 from core.message import plain_token
-from core.screening import Accepted, Outcome, Policy, Quarantined, RefusalReason, Refused, SourceIpMode, screen
+from core.screening import Accepted, Outcome, Policy, Quarantined, RefusalReason, Refused, screen
 
 _SCANNER_SAMPLE: Final = 100
 """Of requests without a well-formed signature, one in so many is logged; all are counted."""
@@ -66,7 +66,7 @@ class Receiver:
         policy = self._known_policy()
         asked = self.keys.due() and self.keys.refresh(deadline.share(self.refresh_seconds))
         outcome = screen(request, self.keys.current(), policy, self.now())
-        if not asked and isinstance(outcome, Refused) and outcome.claimed and self._may_be_new_key(outcome):
+        if not asked and isinstance(outcome, Refused) and _may_be_new_key(outcome):
             asked = self.keys.refresh(deadline.share(self.refresh_seconds), listed=policy.listed(request.source))
             if asked:
                 outcome = screen(request, self.keys.current(), policy, self.now())
@@ -79,16 +79,6 @@ class Receiver:
     def _known_policy(self) -> Policy:
         accepted = self.accepted_addresses.known()
         return self.policy.also(accepted) if accepted.addresses or accepted.networks else self.policy
-
-    def _may_be_new_key(self, outcome: Refused) -> bool:
-        """Whether another key could turn the refusal: not where the method, the length or two values decided it."""
-        match outcome.reason:
-            case RefusalReason.WRONG_SIGNATURE | RefusalReason.NO_KEY:
-                return True
-            case RefusalReason.UNLISTED_ADDRESS:
-                return self.policy.source_ip_mode is SourceIpMode.REJECT
-            case _:
-                return False
 
     def _place(self, request: Request, outcome: Accepted | Quarantined, deadline: Deadline, started: float) -> Response:
         trace = Trace()
@@ -156,6 +146,14 @@ _ANSWERS: Final = {
     Placed.QUARANTINE: (http.QUARANTINED, log.QUARANTINED),
     Placed.NOWHERE: (http.UNAVAILABLE, log.EVENT_LOST),
 }
+
+
+_OF_A_KEY: Final = frozenset({RefusalReason.WRONG_SIGNATURE, RefusalReason.NO_KEY, RefusalReason.UNLISTED_ADDRESS})
+
+
+def _may_be_new_key(outcome: Refused) -> bool:
+    """Whether another key could turn the refusal: not where the method, the length or two values decided it."""
+    return outcome.claimed and outcome.reason in _OF_A_KEY
 
 
 def _refusal_event(outcome: Refused, *, listed: bool) -> LogEvent:

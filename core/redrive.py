@@ -132,7 +132,7 @@ class Redrive:
         Raises:
             NotFoundError: there is no such object.
             RecordError: the object is no record of ours.
-            PortError: the queue did not take it; it is still stored.
+            PortError: the queue did not take it, or it could not be removed afterwards; it is still stored.
         """
         stored = self.read(key)
         self._send(stored.message.vouched() if vouched else stored.message)
@@ -165,7 +165,7 @@ class Redrive:
         """Move what can never be sent to quarantine, where a person sees it, so that it holds up nothing else."""
         try:
             stored = self._get(key)
-            target = record_key(QUARANTINE_PREFIX, key.rpartition("-")[2], self.now())
+            target = record_key(QUARANTINE_PREFIX, key.removeprefix(SPOOL_PREFIX).rpartition("-")[2], self.now())
             metadata = {**stored.metadata, "reason": reason}
             self._call(lambda timeout: self.delivery.store.put(target, stored.body, metadata, timeout))
             self._call(lambda timeout: self.delivery.store.delete(key, timeout))

@@ -131,7 +131,7 @@ def _refusal(
     if isinstance(digest, bytes) and not keys:
         return _NO_KEY
     if policy.source_ip_mode is SourceIpMode.REJECT and request.source not in policy.allow_list:
-        return Refused(403, RefusalReason.UNLISTED_ADDRESS, claims_signature(values))
+        return Refused(403, RefusalReason.UNLISTED_ADDRESS, isinstance(digest, bytes))
     if isinstance(digest, bytes):
         return _WRONG
     return Refused(401, RefusalReason(digest), claims_signature(values))

@@ -171,7 +171,7 @@ def _mode(text: str) -> SourceIpMode:
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+        if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
             raise ValueError(f"valid: a whole number from {least} to {most}")
         return int(text)
 

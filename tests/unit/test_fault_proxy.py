@@ -248,7 +248,7 @@ def test_refused_ends_requests_under_way(proxy: FaultProxy) -> None:
     while not proxy.requests:
         time.sleep(0.01)
     proxy.mode = Fault.REFUSED
-    with pytest.raises(http.client.RemoteDisconnected):
+    with pytest.raises(ConnectionResetError):
         client.getresponse()
     client.close()
 
