@@ -13,9 +13,8 @@ from aws_lambda.telemetry import RECEIVER, REDRIVE, PowertoolsLog
 from core import http
 from core.addresses import AcceptedAddresses
 from core.delivery import Delivery
-from core.keys import KeyRing, StaticKeys
+from core.keys import KeyRing, Keys, StaticKeys
 from core.log import REFUSED, Log, record
-from core.ports import KeySource
 from core.receiver import Receiver
 from core.screening import SourceIpMode
 from core.settings import Settings
@@ -40,14 +39,13 @@ def delivery(settings: Settings, sqs: SqsQueue, log: Log) -> Delivery:
 
 def receiver(settings: Settings, log: Log) -> Receiver:
     """The receiver, its queue client made and its keys asked for while the instance starts."""
-    source: KeySource = (
-        SecretKeys(settings.signature_keys_secret, settings.refresh_seconds)
+    keys: Keys = (
+        KeyRing(SecretKeys(settings.signature_keys_secret, settings.refresh_seconds), log)
         if settings.signature_keys_secret
         else StaticKeys(settings.signature_keys)
     )
     sqs = queue(settings)
     parts = delivery(settings, sqs, log)
-    keys = KeyRing(source, log)
     observing = settings.source_ip_mode is SourceIpMode.OBSERVE
     built = Receiver(
         policy=settings.policy(),

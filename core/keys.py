@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from core.bound import HardBound, HardTimeoutError, NoFreeWorkerError
 from core.log import KEYS_FAILED, KEYS_LOADED, Log, error_code, record
@@ -47,6 +47,19 @@ class _Bucket:
             return False
         self.tokens = max(0.0, self.tokens - 1)
         return True
+
+
+class Keys(Protocol):
+    """What a receiver asks for keys: a ring in front of a secret store, or keys that stand in the settings."""
+
+    def current(self) -> tuple[SignatureKey, ...]:
+        """The known keys, newest first."""
+
+    def due(self) -> bool:
+        """Whether they should be read again."""
+
+    def refresh(self, timeout: float, *, listed: bool = False) -> bool:
+        """Read them again; True when that has happened since the call."""
 
 
 class KeyRing:
@@ -133,10 +146,18 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True)
 class StaticKeys:
-    """Keys that stand in the settings and never change while the process lives."""
+    """Keys that stand in the settings: there is nowhere to read newer ones from, so nobody waits for any."""
 
     keys: tuple[SignatureKey, ...]
 
-    def fetch(self, timeout: float) -> tuple[SignatureKey, ...]:  # noqa: ARG002 - the port's form
+    def current(self) -> tuple[SignatureKey, ...]:
         """The keys."""
         return self.keys
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+    def refresh(self, timeout: float, *, listed: bool = False) -> bool:  # noqa: ARG002 - the form of the ring's
+        """Nothing to read."""
+        return False

@@ -14,7 +14,7 @@ from core.addresses import READ_SECONDS, AcceptedAddresses
 from core.deadline import Deadline, process_age
 from core.delivery import Delivery, Placed, Trace
 from core.http import Request, Response
-from core.keys import REFRESH_SECONDS, KeyRing
+from core.keys import REFRESH_SECONDS, Keys
 from core.log import Log, LogEvent, Value, record
 from core.message import plain_token
 from core.screening import Accepted, Outcome, Policy, Quarantined, RefusalReason, Refused, screen
@@ -28,7 +28,7 @@ class Receiver:
     """Answers requests. One per instance, safe under concurrent calls."""
 
     policy: Policy
-    keys: KeyRing
+    keys: Keys
     delivery: Delivery
     accepted_addresses: AcceptedAddresses
     log: Log
