@@ -1,7 +1,7 @@
 """The garbage collector during a cold start. Importing this module stops it; :func:`resume` starts it again.
 
-Imports and clients allocate a lot and free next to nothing, so collecting meanwhile costs a fifth of the start and finds
-nothing. Imported first by the entry points alone, so that a consumer who imports this package is left as it was.
+Imports and clients allocate a lot and free next to nothing, so collecting meanwhile costs a fifth of the start and
+finds nothing. Only the entry points import it, so that a consumer of this package is left as it was.
 """
 
 import gc
