@@ -14,7 +14,7 @@ WORKERS ?= 2
 ARGS ?=
 
 BIN := .venv/bin
-PACKAGES := core aws_lambda cli
+PACKAGES := core aws_lambda gcp_function cli
 CODE := $(PACKAGES) scripts benchmarks tests
 # One stamp for each PYTHON asked for: asking for another one builds .venv anew.
 READY := .venv/.ready$(if $(PYTHON),-$(subst /,_,$(PYTHON)))

@@ -55,6 +55,21 @@ class AcceptedAddresses:
         self._lock: Final = threading.Lock()
         self._list = EMPTY
         self._read_at: float | None = None
+        self._asked_at: float | None = None
+
+    def remembered(self, timeout: float) -> AllowList:
+        """The accepted addresses for deciding who is served first: rather old than none.
+
+        They are read for this at most once in ``max_age``, so that nobody without a key can cause more.
+        """
+        with self._lock:
+            now = self._monotonic()
+            due = self._asked_at is None or now - self._asked_at > self._max_age
+            if due:
+                self._asked_at = now
+        if due:
+            self.look_up(timeout)
+        return self._list
 
     def known(self) -> AllowList:
         """The accepted addresses that may still be used without reading them again. No I/O."""
@@ -75,7 +90,7 @@ class AcceptedAddresses:
         valid = [entry for entry in entries if _is_valid(entry)]
         with self._lock:
             self._list = AllowList.of(valid)
-            self._read_at = self._monotonic()
+            self._read_at = self._asked_at = self._monotonic()
             return self._list
 
 

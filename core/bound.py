@@ -10,10 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_IDLE_SECONDS: Final = 30.0
+"""How long a worker waits for its next call before it ends."""
 
 
 class HardTimeoutError(Exception):
@@ -92,7 +95,15 @@ class HardBound:
 
     def _work(self) -> None:
         while True:
-            job = self._jobs.get()
+            try:
+                job = self._jobs.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                with self._lock:
+                    if self._idle:  # else a caller counts on this worker, and its job is on the way
+                        self._idle -= 1
+                        self._threads -= 1
+                        return
+                continue
             job.execute()
             # Free before the caller hears of it: its next call must find this worker and not start another.
             with self._lock:

@@ -80,7 +80,7 @@ class Settings:
             queue_budget_seconds=reader.read("QUEUE_BUDGET_SECONDS", _seconds(0.1, SENDER_PATIENCE - 1), 2.5),
         )
         reader.require_one("SIGNATURE_KEYS", "SIGNATURE_KEYS_SECRET")
-        if settings.queue_budget_seconds > settings.time_budget_seconds * 0.75:
+        if settings.queue_budget_seconds * 4 > settings.time_budget_seconds * 3 + 1e-9:
             reader.fault(
                 "QUEUE_BUDGET_SECONDS",
                 f"is {settings.queue_budget_seconds:g}, more than three quarters of DASTRA_TIME_BUDGET_SECONDS "
@@ -157,8 +157,8 @@ class _Reader:
 def _unknown(name: str) -> str:
     import difflib  # only a start that fails pays for it
 
-    close = difflib.get_close_matches(name, [PREFIX + known for known in NAMES], 1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), NAMES, 1)
+    hint = f"did you mean {PREFIX}{close[0]}? " if close else ""
     return f"{name} is not known; {hint}known: {', '.join(PREFIX + known for known in NAMES)}"
 
 
