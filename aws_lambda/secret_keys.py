@@ -40,13 +40,13 @@ class SecretKeys:
             value = provider.get(self._secret_id, force_fetch=True)
         except GetParameterError as error:
             cause = error.__context__
+            if isinstance(cause, KeyError):  # an answer with neither text nor bytes in it
+                raise PortError("no_value") from error
             found = port_error(cause if isinstance(cause, Exception) else error)
             if found.timed_out:
                 self._client.discard()
             raise found from error
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        if not isinstance(text, str):
-            raise PortError("no_value")
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         try:
             return parse_keys(text)
         except ValueError:

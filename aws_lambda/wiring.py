@@ -98,8 +98,12 @@ def redrive_handler(env: Mapping[str, str]) -> Handler:
 
     def handler(event: Any, context: Any) -> dict[str, Any]:
         log.correlate(getattr(context, "aws_request_id", None))
-        limit = event.get("limit") if isinstance(event, Mapping) else None
-        report = redrive.run(limit=limit if isinstance(limit, int) and limit > 0 else MOST_PER_RUN)
+        report = redrive.run(limit=_limit(event) or MOST_PER_RUN)
         return {"sent": report.sent, "failed": report.failed, "skipped": report.skipped}
 
     return handler
+
+
+def _limit(event: Any) -> int | None:
+    limit = event.get("limit") if isinstance(event, Mapping) else None
+    return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else None
