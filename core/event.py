@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -86,6 +87,28 @@ class Event:
         return cls.from_message(body, attributes, keys=keys, fetch=fetch)
 
     @classmethod
+    def from_pubsub(cls, message: object, *, keys: Iterable[SignatureKey] = (), fetch: Fetch | None = None) -> Self:
+        """Read a Pub/Sub message, pulled or pushed.
+
+        Args:
+            message: pulled, what ``google.cloud.pubsub_v1`` gives to a callback, or a ``ReceivedMessage`` or
+                ``PubsubMessage``; pushed, the request's decoded JSON, whose ``message`` has its data in base64, or the
+                CloudEvent that Eventarc makes of it. For a push without a wrapper: ``from_message``.
+            keys: as in ``from_sqs``.
+            fetch: as in ``from_sqs``.
+
+        Raises:
+            EventError: as in ``from_sqs``.
+        """
+        data, attributes = _of_pubsub(message)
+        return cls.from_message(
+            data,
+            {name.lower().removeprefix("ce-"): value for name, value in attributes.items()},
+            keys=keys,
+            fetch=fetch,
+        )
+
+    @classmethod
     def from_message(
         cls,
         body: bytes,
@@ -130,6 +153,29 @@ class Event:
             return datetime.fromisoformat(self.time) if self.time else None
         except ValueError:
             return None
+
+
+def _of_pubsub(message: object) -> tuple[bytes, Mapping[str, Any]]:
+    """Data and attributes of a message in any of its forms."""
+    wrapped = _part(message, "data")
+    envelope = wrapped if isinstance(wrapped, Mapping) else message
+    inner = _part(envelope, "message")
+    found = envelope if inner is None else inner
+    data, attributes = _part(found, "data"), _part(found, "attributes")
+    if isinstance(data, str):
+        try:
+            data = base64.b64decode(data, validate=True)
+        except ValueError:
+            raise EventError("the Pub/Sub message's data is not base64") from None
+    data = b"" if data is None else data
+    attributes = {} if attributes is None else attributes
+    if not isinstance(data, bytes) or not isinstance(attributes, Mapping):
+        raise EventError("this is no Pub/Sub message")
+    return data, attributes
+
+
+def _part(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def _claimed(pointer: bytes, dataref: str, fetch: Fetch | None) -> bytes:
