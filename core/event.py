@@ -146,6 +146,27 @@ class Event:
             MappingProxyType(known),
         )
 
+    @classmethod
+    def from_service_bus(cls, message: Any, *, keys: Iterable[SignatureKey] = (), fetch: Fetch | None = None) -> Self:
+        """Read a Service Bus message, received with the SDK or handed over by a Functions trigger.
+
+        Args:
+            message: a ``ServiceBusReceivedMessage`` of ``azure.servicebus``, or the ``ServiceBusMessage`` of
+                ``azure.functions``.
+            keys: as in ``from_sqs``.
+            fetch: as in ``from_sqs``.
+
+        Raises:
+            EventError: as in ``from_sqs``.
+        """
+        body, properties = _of_service_bus(message)
+        attributes = {}
+        for name, value in properties.items():
+            # AMQP's binding of CloudEvents writes a colon; readers are to take an underscore too.
+            bare = _text(name).lower().removeprefix("cloudevents").removeprefix(":").removeprefix("_")
+            attributes[bare] = _text(value)
+        return cls.from_message(body, attributes, keys=keys, fetch=fetch)
+
     @property
     def occurred_at(self) -> datetime | None:
         """``time`` as a datetime; None where there is none, or no date in it."""
@@ -201,3 +222,26 @@ def _verify(body: bytes, signature: str | None, keys: tuple[SignatureKey, ...]) 
     if isinstance(digest, SignatureFault) or matching_key(body, digest, keys) is None:
         return Verification.INVALID
     return Verification.VALID
+
+
+def _of_service_bus(message: Any) -> tuple[bytes, Mapping[Any, Any]]:
+    """Body and application properties of a message in either form."""
+    get_body = getattr(message, "get_body", None)
+    body = get_body() if get_body is not None else getattr(message, "body", None)
+    properties = getattr(message, "application_properties", None) or {}
+    if isinstance(body, str):
+        body = body.encode("utf-8", "surrogatepass")
+    elif not isinstance(body, bytes) and isinstance(body, Iterable):
+        # The SDK hands over the sections of the body, of which there may be several.
+        parts = list(body)
+        body = b"".join(parts) if all(isinstance(part, bytes) for part in parts) else None
+    if not isinstance(body, bytes) or not isinstance(properties, Mapping):
+        raise EventError("this is no Service Bus message with a body of bytes")
+    return body, properties
+
+
+def _text(value: object) -> str:
+    """Text as the SDK gives it: a ``str``, or its UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""

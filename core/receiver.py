@@ -46,11 +46,9 @@ class Receiver:
         try:
             deadline = Deadline.start(self.budget_seconds, self._already_spent(request), self.monotonic)
             outcome = self._screen(request, deadline)
-            match outcome:
-                case Refused():
-                    return self._refuse(request, outcome, started)
-                case Accepted() | Quarantined():
-                    return self._place(request, outcome, deadline, started)
+            if isinstance(outcome, Refused):
+                return self._refuse(request, outcome, started)
+            return self._place(request, outcome, deadline, started)
         except Exception as error:  # noqa: BLE001 - the last line of defence: one log line that alarms, one plain answer
             record(self.log, log.INTERNAL_ERROR, error=log.error_code(error), at=_where(error))
             return http.UNAVAILABLE

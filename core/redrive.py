@@ -81,13 +81,11 @@ class Redrive:
             for entry in self._list(SPOOL_PREFIX, limit):
                 if self.monotonic() >= ends_at or in_a_row >= _GIVE_UP_AFTER:
                     break
-                match self._redrive_one(entry.key):
-                    case True:
-                        sent, in_a_row = sent + 1, 0
-                    case False:
-                        failed, in_a_row = failed + 1, in_a_row + 1
-                    case None:
-                        pass
+                done = self._redrive_one(entry.key)
+                sent += done is True
+                failed += done is False
+                if done is not None:
+                    in_a_row = 0 if done else in_a_row + 1
         finally:
             self._end_lease()
         return self._report(sent, failed, skipped=False)
