@@ -395,12 +395,14 @@ def test_boto3_reads_the_error_answers(proxy: FaultProxy) -> None:
 def test_slow(proxy: FaultProxy, upstream: Upstream, client: http.client.HTTPConnection) -> None:
     """The request is forwarded, its answer comes whole, and not before the time is over."""
     before = len(upstream.seen)
+    proxy.slow_seconds = 30
     proxy.mode = Fault.SLOW
     with pytest.raises(TimeoutError):
         exchange(client, b"late")
     assert len(upstream.seen) == before + 1
     client.close()
-    client.timeout = 5
+    proxy.slow_seconds = PAUSE
+    client.timeout = 15
     started = time.monotonic()
     assert exchange(client, b"late") == (200, b"late")
     assert time.monotonic() - started >= PAUSE

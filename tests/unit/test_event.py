@@ -1,0 +1,367 @@
+"""The consumer's side: what comes off a queue is checked again."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from core.envelope import Envelope
+from core.event import Event, EventError, Verification
+from core.message import QueueMessage, event_id
+from tests.unit.samples import KEY, OTHER_KEY, event, message, signature
+
+BODY = event()
+SENT = message()
+PLACE = "fake://store/claims/" + SENT.id
+POINTER = SENT.as_pointer(PLACE)
+
+
+def record(sent: QueueMessage = SENT, **attributes: str | None) -> dict[str, Any]:
+    """A record as Lambda hands it over; an attribute given as None is taken out."""
+    values = {**sent.attributes, **attributes}
+    return {
+        "messageId": "00000000-0000-4000-8000-000000000001",
+        "body": sent.body.decode(),
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {
+            f"ce-{name}": {"stringValue": value, "dataType": "String", "stringListValues": [], "binaryListValues": []}
+            for name, value in values.items()
+            if value is not None
+        },
+        "eventSource": "aws:sqs",
+    }
+
+
+def read(sent: QueueMessage = SENT, /, **attributes: str | None) -> Event:
+    """An event from a message with these attributes changed."""
+    known = {name: value for name, value in {**sent.attributes, **attributes}.items() if value is not None}
+    return Event.from_message(sent.body, known, keys=[KEY])
+
+
+# From SQS
+
+
+def test_an_event_is_what_was_sent() -> None:
+    """Id, type without its prefix, source, time, envelope, the signed bytes, the attributes."""
+    assert Event.from_sqs(record(), keys=[KEY]) == Event(
+        id=hashlib.sha256(BODY).hexdigest(),
+        type="TaskCreation",
+        source="urn:dastra:webhook:4242",
+        time="2026-03-02T12:00:00Z",
+        envelope=Envelope.parse(BODY),
+        body=BODY,
+        verification=Verification.VALID,
+        unlisted_address=False,
+        attributes=SENT.attributes,
+    )
+
+
+def test_a_message_of_boto3_reads_the_same() -> None:
+    """`receive_message` spells the same things with capitals."""
+    lambda_record = record()
+    message_ = {
+        "MessageId": "x",
+        "Body": lambda_record["body"],
+        "MessageAttributes": {
+            name: {"StringValue": value["stringValue"], "DataType": "String"}
+            for name, value in lambda_record["messageAttributes"].items()
+        },
+    }
+    assert Event.from_sqs(message_, keys=[KEY]) == Event.from_sqs(lambda_record, keys=[KEY])
+
+
+def test_names_of_attributes_are_read_in_any_case_and_with_or_without_prefix() -> None:
+    """A bridge between queues may have changed them."""
+    changed = record()
+    changed["messageAttributes"] = {
+        name.upper() if number % 2 else name.removeprefix("ce-"): value
+        for number, (name, value) in enumerate(changed["messageAttributes"].items())
+    }
+    assert Event.from_sqs(changed, keys=[KEY]) == Event.from_sqs(record(), keys=[KEY])
+
+
+def test_other_attributes_are_none_of_the_event_s() -> None:
+    """A fork's own, one that is not text, and one that is empty."""
+    extended = record()
+    extended["messageAttributes"] |= {
+        "ce-forks": {"stringValue": "x", "dataType": "String"},
+        "ce-time": {"binaryValue": "eA==", "dataType": "Binary"},
+        "ce-traceparent": {"stringValue": "", "dataType": "String"},
+    }
+    found = Event.from_sqs(extended)
+    assert found.attributes.keys() == {"specversion", "id", "source", "type", "signature"}
+    assert found.time is None
+
+
+@pytest.mark.parametrize("body", [{}, {"body": None}, {"body": b"x"}, {"Body": 5}])
+def test_a_record_without_a_body_is_an_error(body: dict[str, object]) -> None:
+    """It is not from SQS."""
+    with pytest.raises(EventError, match=r"^the SQS record has no body$"):
+        Event.from_sqs({"messageAttributes": record()["messageAttributes"], **body})
+
+
+def test_a_body_that_is_no_text_of_sqs_is_an_error() -> None:
+    """An unpaired surrogate has no bytes."""
+    with pytest.raises(EventError, match="not text that SQS can hold"):
+        Event.from_sqs({**record(), "body": "\ud800"})
+
+
+@pytest.mark.parametrize("found", [{}, None])
+@pytest.mark.parametrize("name", ["messageAttributes", "MessageAttributes"])
+def test_attributes_that_were_not_asked_for_are_an_error_that_says_so(name: str, found: object) -> None:
+    """`receive_message` leaves them out by default."""
+    with pytest.raises(EventError, match=r"lacks ce-id, ce-source, ce-type: .* or its attributes were not asked for"):
+        Event.from_sqs({"body": BODY.decode(), name: found})
+
+
+# The message
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ({"id": None}, "ce-id"),
+        ({"source": ""}, "ce-source"),
+        ({"type": None}, "ce-type"),
+        ({"type": None, "id": None}, "ce-id, ce-type"),
+    ],
+)
+def test_a_message_without_its_attributes_is_an_error(missing: dict[str, str | None], named: str) -> None:
+    """The error names those that are missing."""
+    with pytest.raises(EventError, match=f"^the message lacks {named}: it is not from this receiver"):
+        read(**missing)
+
+
+@pytest.mark.parametrize("missing", ["specversion", "time", "signature"])
+def test_what_is_not_needed_may_be_missing(missing: str) -> None:
+    """A message that lost an attribute on its way is still the event that its id names."""
+    assert read(**{missing: None}).body == BODY
+
+
+@pytest.mark.parametrize("body", [BODY + b"\n", BODY[:-1], b"", BODY.replace(b"TaskCreation", b"TaskMention")])
+def test_a_body_that_the_id_does_not_name_is_an_error(body: bytes) -> None:
+    """One byte is enough."""
+    with pytest.raises(EventError, match=r"^the body is not the one that the message's id names$"):
+        Event.from_message(body, SENT.attributes, keys=[KEY])
+
+
+def test_an_id_that_names_another_body_is_an_error() -> None:
+    """Also in capitals: there is one spelling."""
+    for id_ in ("0" * 64, SENT.id.upper(), "x"):
+        with pytest.raises(EventError, match="id names"):
+            read(id=id_)
+
+
+@pytest.mark.parametrize(
+    ("type_", "expected"),
+    [
+        ("eu.dastra.TaskCreation", "TaskCreation"),
+        ("eu.dastra.unclassified", "unclassified"),
+        ("eu.dastra.eu.dastra.x", "eu.dastra.x"),
+        ("other.TaskCreation", "other.TaskCreation"),
+    ],
+)
+def test_the_type_is_dastra_s_own_name(type_: str, expected: str) -> None:
+    """The prefix comes off once."""
+    assert read(type=type_).type == expected
+
+
+@pytest.mark.parametrize(
+    ("mark", "unlisted"), [(None, False), ("unlisted", True), ("listed", False), ("Unlisted", False)]
+)
+def test_the_mark_of_an_unlisted_address_is_told(mark: str | None, unlisted: bool) -> None:
+    """By its one value."""
+    assert read(sourceipcheck=mark).unlisted_address is unlisted
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"text", b"\xff", b"\0", b""])
+def test_a_released_body_that_is_no_envelope_has_none(body: bytes) -> None:
+    """It is an event all the same."""
+    sent = QueueMessage.of_unreadable(body, signature(body))
+    found = Event.from_message(body, sent.attributes, keys=[KEY])
+    assert found.envelope is None
+    assert found.body == body
+    assert found.type == "unclassified"
+    assert found.verification is Verification.VALID
+
+
+@pytest.mark.parametrize(
+    ("time", "moment"),
+    [
+        ("2026-03-02T12:00:00Z", datetime(2026, 3, 2, 12, tzinfo=UTC)),
+        ("2026-03-02T12:00:00.700000Z", datetime(2026, 3, 2, 12, microsecond=700_000, tzinfo=UTC)),
+        (None, None),
+        ("yesterday", None),
+        ("2026-13-02T12:00:00Z", None),
+    ],
+)
+def test_the_time_is_a_moment_where_it_is_one(time: str | None, moment: datetime | None) -> None:
+    """Else None, and the text stays."""
+    found = read(time=time)
+    assert found.occurred_at == moment
+    assert found.time == time
+
+
+# The signature
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([KEY], Verification.VALID),
+        ([OTHER_KEY, KEY], Verification.VALID),
+        (iter([KEY]), Verification.VALID),
+        ([OTHER_KEY], Verification.INVALID),
+        ([], Verification.UNVERIFIABLE),
+    ],
+    ids=["the key", "one of two", "an iterator", "another", "none"],
+)
+def test_the_signature_is_checked_again_with_the_keys_that_are_given(keys: Any, expected: Verification) -> None:
+    """Without keys nothing can be said."""
+    assert Event.from_sqs(record(), keys=keys).verification is expected
+
+
+def test_without_keys_an_event_is_unverifiable() -> None:
+    """The default."""
+    assert Event.from_sqs(record()).verification is Verification.UNVERIFIABLE
+    assert Event.from_message(BODY, SENT.attributes).verification is Verification.UNVERIFIABLE
+
+
+@pytest.mark.parametrize(
+    "value", ["x", signature(BODY)[:-1], signature(b"other"), "\ud800" * 44, f"{signature(BODY)},x"]
+)
+def test_a_signature_that_does_not_hold_is_invalid(value: str) -> None:
+    """Malformed or wrong: no error, since the consumer decides what follows."""
+    assert read(signature=value).verification is Verification.INVALID
+
+
+def test_a_reconciled_event_is_unverifiable_and_not_invalid() -> None:
+    """It was rebuilt from Dastra's log: no signature, and an id that names the log's entry and not the body."""
+    attributes = {
+        "id": hashlib.sha256(b"log:00000000-0000-4000-8000-000000000001").hexdigest(),
+        "source": "urn:dastra:reconcile:4242",
+        "type": "eu.dastra.TaskCreation",
+        "specversion": "1.0",
+    }
+    found = Event.from_message(BODY, attributes, keys=[KEY])
+    assert found.verification is Verification.UNVERIFIABLE
+    assert found.id == attributes["id"]
+    assert found.envelope == Envelope.parse(BODY)
+
+
+@pytest.mark.parametrize(
+    "source", ["urn:dastra:webhook:reconcile:1", "urn:dastra:reconciled:1", "x:urn:dastra:reconcile:1"]
+)
+def test_only_a_source_of_reconcile_is_spared_the_hash(source: str) -> None:
+    """Any other must name its body."""
+    with pytest.raises(EventError, match="id names"):
+        read(source=source, id="0" * 64)
+
+
+# Claim checks
+
+
+def follow(pointer: bytes, *, dataref: str = PLACE, body: bytes = BODY) -> Event:
+    """Follow a pointer to a store that holds one body at one place."""
+
+    def fetch(place: str) -> bytes:
+        assert place == PLACE
+        return body
+
+    return Event.from_message(pointer, {**SENT.attributes, "dataref": dataref}, keys=[KEY], fetch=fetch)
+
+
+def test_a_claim_check_is_followed_and_reads_like_the_event_itself() -> None:
+    """All but the attribute that names the place."""
+    found = Event.from_sqs(record(POINTER), keys=[KEY], fetch=lambda place: {PLACE: BODY}[place])
+    plain = Event.from_sqs(record(), keys=[KEY])
+    assert found.body == BODY
+    assert found.envelope == plain.envelope
+    assert found.verification is Verification.VALID
+    assert found.attributes == {**plain.attributes, "dataref": PLACE}
+    assert follow(POINTER.body) == found
+
+
+def test_without_fetch_a_claim_check_is_an_error_that_says_so() -> None:
+    """It is not silently read as the event."""
+    with pytest.raises(EventError, match=r"^the message is a claim check: pass fetch= to follow it$"):
+        Event.from_sqs(record(POINTER), keys=[KEY])
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        b"",
+        b"x",
+        b"\xff",
+        b"null",
+        b"5",
+        b'"dataref sha256"',
+        b"[]",
+        b'["dataref", "sha256"]',
+        b"{}",
+        b'{"dataref": "x"}',
+        b'{"sha256": "x"}',
+        b"[" * 100_000,
+    ],
+    ids=lambda pointer: ascii(pointer[:16]),
+)
+def test_a_pointer_that_cannot_be_read_is_an_error(pointer: bytes) -> None:
+    """And nothing is fetched for it."""
+    with pytest.raises(EventError, match=r"^the claim check's pointer is not readable$"):
+        Event.from_message(pointer, {**SENT.attributes, "dataref": PLACE}, fetch=lambda _: pytest.fail("fetched"))
+
+
+@pytest.mark.parametrize("dataref", ["fake://elsewhere/x", PLACE + "x", PLACE.upper()])
+def test_a_pointer_and_an_attribute_that_differ_are_an_error(dataref: str) -> None:
+    """Whichever is right, somebody changed the other: nothing is fetched."""
+    with pytest.raises(EventError, match=r"^the claim check names two places$"):
+        follow(POINTER.body, dataref=dataref)
+
+
+@pytest.mark.parametrize("stated", [b"null", b"5", b'["' + PLACE.encode() + b'"]'])
+def test_a_place_that_is_no_text_is_not_fetched(stated: bytes) -> None:
+    """It cannot equal the attribute."""
+    pointer = b'{"dataref": ' + stated + b', "sha256": "' + SENT.id.encode() + b'"}'
+    with pytest.raises(EventError, match="names two places"):
+        follow(pointer)
+
+
+def test_what_stands_at_the_place_must_be_what_the_pointer_names() -> None:
+    """Else it was changed in the store."""
+    with pytest.raises(EventError, match=r"^what stands at the claim check's place is not what it names$"):
+        follow(POINTER.body, body=BODY + b" ")
+
+
+def test_a_pointer_to_another_stored_body_is_an_error() -> None:
+    """Its own hash holds, but the message's id names another event."""
+    other = event(userId=9)
+    pointer = message(other).as_pointer(PLACE)
+    assert event_id(other) != SENT.id
+    with pytest.raises(EventError, match="message's id names"):
+        follow(pointer.body, body=other)
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), EventError("elsewhere"), KeyError("x")])
+def test_what_fetch_raises_passes_through(error: Exception) -> None:
+    """A store that is down is a reason to try again and not to dead-letter."""
+
+    def fetch(_: str) -> bytes:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        Event.from_sqs(record(POINTER), fetch=fetch)
+    assert raised.value is error
+
+
+def test_an_error_is_a_value_error_and_shows_nothing_of_the_body() -> None:
+    """It may be logged."""
+    changed = record()
+    changed["body"] += "planted"
+    with pytest.raises(ValueError, match="id names") as raised:
+        Event.from_sqs(changed)
+    assert isinstance(raised.value, EventError)
+    assert "planted" not in str(raised.value)
