@@ -11,10 +11,12 @@ PYTHON ?=
 PORT ?= 8080
 CLOUD ?= aws
 WORKERS ?= 2
+PROJECT ?=
+ALARM_EMAIL ?=
 ARGS ?=
 
 BIN := .venv/bin
-PACKAGES := core aws_lambda gcp_function cli
+PACKAGES := core aws_lambda azure_function gcp_function cli
 CODE := $(PACKAGES) scripts benchmarks tests
 # One stamp for each PYTHON asked for: asking for another one builds .venv anew.
 READY := .venv/.ready$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
@@ -37,6 +39,44 @@ endef
 .PHONY: run
 run: $(READY) ## Start the receiver on this machine, emulators included (PORT=8080 CLOUD=aws)
 	@exec $(BIN)/dastra-webhooks run --port $(PORT) --cloud $(CLOUD)
+
+##@ Deploy
+
+.PHONY: build-aws
+build-aws: ## Build the Lambda bundle (build/aws/ and build/aws.zip)
+	@$(find-python); "$$python" scripts/build_aws.py $(ARGS)
+
+.PHONY: build-gcp
+build-gcp: ## Stage the directory that Google Cloud builds (build/gcp/)
+	@$(find-python); "$$python" scripts/build_gcp.py $(ARGS)
+
+.PHONY: build-azure
+build-azure: ## Build the directory that azd and func publish (build/azure/)
+	@$(find-python); "$$python" scripts/build_azure.py $(ARGS)
+
+.PHONY: deploy-gcp
+deploy-gcp: build-gcp ## Deploy to Google Cloud with gcloud (PROJECT=id ALARM_EMAIL=address ARGS=--dry-run)
+	@infra/gcp/deploy.sh --project '$(PROJECT)' --alarm-email '$(ALARM_EMAIL)' $(ARGS)
+
+.PHONY: destroy-gcp
+destroy-gcp: ## Remove what deploy-gcp made (PROJECT=id ARGS=--dry-run)
+	@infra/gcp/destroy.sh --project '$(PROJECT)' $(ARGS)
+
+.PHONY: deploy-azure
+deploy-azure: ## Deploy to Azure with azd (docs/deploy-azure.md)
+	azd up $(ARGS)
+
+.PHONY: smoke-aws
+smoke-aws: $(READY) ## Deploy a throwaway stack to a real AWS account, use it, delete it
+	@$(BIN)/python scripts/smoke_aws.py $(ARGS)
+
+.PHONY: smoke-gcp
+smoke-gcp: build-gcp $(READY) ## The same on Google Cloud (PROJECT=id ALARM_EMAIL=address)
+	@$(BIN)/python scripts/smoke_gcp.py --project '$(PROJECT)' --alarm-email '$(ALARM_EMAIL)' $(ARGS)
+
+.PHONY: smoke-azure
+smoke-azure: $(READY) ## The same on Azure (ARGS='--subscription ID --dry-run')
+	@$(BIN)/python scripts/smoke_azure.py $(ARGS)
 
 ##@ Check
 

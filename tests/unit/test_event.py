@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -365,3 +367,135 @@ def test_an_error_is_a_value_error_and_shows_nothing_of_the_body() -> None:
         Event.from_sqs(changed)
     assert isinstance(raised.value, EventError)
     assert "planted" not in str(raised.value)
+
+
+# From Pub/Sub and Service Bus, whose SDKs are not needed to tell: only the shapes of their messages matter
+
+
+def prefixed(sent: QueueMessage, prefix: str) -> dict[str, str]:
+    """A message's attributes as a binding names them."""
+    return {prefix + name: value for name, value in sent.attributes.items()}
+
+
+def pubsub_forms(sent: QueueMessage = SENT) -> list[Any]:
+    """The same message pulled three ways and pushed three ways."""
+    attributes = prefixed(sent, "ce-")
+    pulled = SimpleNamespace(data=sent.body, attributes=attributes, message_id="1", ordering_key="")
+    pushed = {
+        "message": {"data": base64.b64encode(sent.body).decode(), "attributes": attributes, "messageId": "1"},
+        "subscription": "projects/invented/subscriptions/events",
+    }
+    return [
+        pulled,
+        SimpleNamespace(message=pulled, ack_id="x"),
+        {"data": sent.body, "attributes": attributes},
+        pushed,
+        {"data": pushed, "type": "google.cloud.pubsub.topic.v1.messagePublished"},
+        SimpleNamespace(data=pushed),
+    ]
+
+
+PUBSUB_FORMS = ["callback", "ReceivedMessage", "mapping", "push", "CloudEvent mapping", "CloudEvent object"]
+
+
+@pytest.mark.parametrize("form", range(6), ids=PUBSUB_FORMS.__getitem__)
+def test_a_message_of_pubsub_reads_like_one_of_sqs(form: int) -> None:
+    """In each of its forms, claim checks included."""
+    assert Event.from_pubsub(pubsub_forms()[form], keys=[KEY]) == Event.from_sqs(record(), keys=[KEY])
+    followed = Event.from_pubsub(pubsub_forms(POINTER)[form], keys=[KEY], fetch=lambda _: BODY)
+    assert followed == Event.from_sqs(record(POINTER), keys=[KEY], fetch=lambda _: BODY)
+
+
+def test_a_body_of_any_bytes_comes_through_pubsub() -> None:
+    """Its data are bytes, and an empty body is left out of a push."""
+    for body in (b"\xff\0", b""):
+        sent = QueueMessage.of_unreadable(body, signature(body))
+        for form in pubsub_forms(sent):
+            assert Event.from_pubsub(form, keys=[KEY]).body == body
+    sent = QueueMessage.of_unreadable(b"", signature(b""))
+    assert Event.from_pubsub({"message": {"attributes": prefixed(sent, "ce-")}}).body == b""
+
+
+@pytest.mark.parametrize("data", ["e30", "{}", "é", "e3 0="])
+def test_a_push_whose_data_are_no_base64_is_an_error(data: str) -> None:
+    """Nothing of it is guessed."""
+    with pytest.raises(EventError, match=r"^the Pub/Sub message's data is not base64$"):
+        Event.from_pubsub({"message": {"data": data, "attributes": prefixed(SENT, "ce-")}})
+
+
+@pytest.mark.parametrize(
+    "message_",
+    [{"data": 5}, {"data": [1]}, {"data": b"", "attributes": [1]}, {"message": {"data": "", "attributes": "x"}}],
+)
+def test_what_is_no_message_of_pubsub_is_an_error(message_: object) -> None:
+    """It says so."""
+    with pytest.raises(EventError, match=r"^this is no Pub/Sub message$"):
+        Event.from_pubsub(message_)
+
+
+@pytest.mark.parametrize("message_", [None, 5, "text", {}, [], {"message": None}, SimpleNamespace()])
+def test_a_message_of_pubsub_without_attributes_is_an_error(message_: object) -> None:
+    """It is not from this receiver."""
+    with pytest.raises(EventError, match="lacks ce-id, ce-source, ce-type"):
+        Event.from_pubsub(message_)
+
+
+def service_bus_forms(sent: QueueMessage = SENT, prefix: str = "cloudEvents:") -> list[Any]:
+    """The same message as the SDK gives it, in one section or several, with text or bytes, and as a trigger does."""
+    properties = prefixed(sent, prefix)
+    raw = {name.encode(): value.encode() for name, value in properties.items()}
+    return [
+        SimpleNamespace(body=iter([sent.body]), application_properties=raw, message_id=sent.id),
+        SimpleNamespace(body=[sent.body[:9], sent.body[9:]], application_properties=properties),
+        SimpleNamespace(body=sent.body, application_properties=properties),
+        SimpleNamespace(get_body=lambda: sent.body, application_properties=properties),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["cloudEvents:", "cloudEvents_", "cloudevents:", "CLOUDEVENTS_"])
+@pytest.mark.parametrize("form", range(4), ids=["sections", "several", "bytes", "trigger"].__getitem__)
+def test_a_message_of_service_bus_reads_like_one_of_sqs(form: int, prefix: str) -> None:
+    """In each of its forms, claim checks included, with either prefix that CloudEvents' AMQP binding knows."""
+    assert Event.from_service_bus(service_bus_forms(prefix=prefix)[form], keys=[KEY]) == Event.from_sqs(
+        record(), keys=[KEY]
+    )
+    followed = Event.from_service_bus(service_bus_forms(POINTER, prefix)[form], keys=[KEY], fetch=lambda _: BODY)
+    assert followed == Event.from_sqs(record(POINTER), keys=[KEY], fetch=lambda _: BODY)
+
+
+def test_a_text_body_of_service_bus_is_its_utf8() -> None:
+    """As a trigger may hand it over."""
+    text = SimpleNamespace(body=BODY.decode(), application_properties=prefixed(SENT, "cloudEvents:"))
+    assert Event.from_service_bus(text, keys=[KEY]).verification is Verification.VALID
+
+
+def test_properties_of_other_types_are_not_ours() -> None:
+    """A number or a date that somebody added is no error; a name that is no UTF-8 neither."""
+    properties: dict[Any, Any] = {**prefixed(SENT, "cloudEvents:"), "attempt": 3, 5: "x", b"\xff": b"\xff", "z": None}
+    found = Event.from_service_bus(SimpleNamespace(body=BODY, application_properties=properties))
+    assert found.attributes == SENT.attributes
+
+
+@pytest.mark.parametrize(
+    "message_",
+    [
+        None,
+        5,
+        SimpleNamespace(),
+        SimpleNamespace(body=None),
+        SimpleNamespace(body=5),
+        SimpleNamespace(body=[b"a", "b"]),
+        SimpleNamespace(body=b"", application_properties=[1]),
+    ],
+)
+def test_what_is_no_message_of_service_bus_is_an_error(message_: object) -> None:
+    """It says so."""
+    with pytest.raises(EventError, match=r"^this is no Service Bus message with a body of bytes$"):
+        Event.from_service_bus(message_)
+
+
+@pytest.mark.parametrize("properties", [None, {}, {"id": 5}])
+def test_a_message_of_service_bus_without_properties_is_an_error(properties: object) -> None:
+    """It is not from this receiver."""
+    with pytest.raises(EventError, match="lacks ce-id, ce-source, ce-type"):
+        Event.from_service_bus(SimpleNamespace(body=BODY, application_properties=properties))

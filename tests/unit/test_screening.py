@@ -379,6 +379,18 @@ def test_every_refusal_has_an_answer_and_reasons_repeat_the_signature_s_faults()
     assert {fault.value for fault in SignatureFault} <= {reason.value for reason in RefusalReason}
 
 
+def test_reasons_have_the_names_that_stand_in_logs_and_beside_stored_events() -> None:
+    """Whoever searches for one finds it, and a later release still reads what an earlier one stored."""
+    assert [reason.value for reason in HoldReason] == ["not_a_json_object", "unlisted_address", "too_old"]
+    assert {reason.value for reason in RefusalReason} - {fault.value for fault in SignatureFault} == {
+        "method_not_allowed",
+        "body_too_large",
+        "unlisted_address",
+        "no_key",
+    }
+    assert [mode.value for mode in SourceIpMode] == ["off", "observe", "quarantine", "reject"]
+
+
 def test_the_same_request_gets_the_same_decision() -> None:
     """Nothing is remembered from one request to the next."""
     asked, settings = request(source=UNLISTED), policy()

@@ -120,32 +120,37 @@ def test_keys_are_read_in_every_form_that_a_secret_store_holds(text: str, keys: 
     assert [key.reveal() for key in parse_keys(text)] == keys
 
 
+NO_KEY = "no key found: expected one or several validation keys, separated by commas or white space"
+NOT_JSON = "the keys look like JSON but are not valid JSON"
+NOT_TEXT = "a signature key must be valid UTF-8 text"
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "no key found"),
-        (" \n", "no key found"),
-        (",;, ", "no key found"),
-        ("\ufeff", "no key found"),
-        ("[]", "no key found"),
-        ("{}", "no key found"),
-        ('["", " "]', "no key found"),
-        ("[1, null]", "no key found"),
-        ('{"planted": {"key": "planted"}}', "no key found"),
-        ('["planted', "not valid JSON"),
-        ("{planted}", "not valid JSON"),
-        ("['planted']", "not valid JSON"),
-        ('["planted"] planted', "not valid JSON"),
-        ("[" * 100_000, "not valid JSON"),
-        ("[" + "9" * 5000 + "]", "not valid JSON"),
-        ('["planted\\ud800"]', "valid UTF-8"),
-        ("planted\ud800", "valid UTF-8"),
+        ("", NO_KEY),
+        (" \n", NO_KEY),
+        (",;, ", NO_KEY),
+        ("\ufeff", NO_KEY),
+        ("[]", NO_KEY),
+        ("{}", NO_KEY),
+        ('["", " "]', NO_KEY),
+        ("[1, null]", NO_KEY),
+        ('{"planted": {"key": "planted"}}', NO_KEY),
+        ('["planted', NOT_JSON),
+        ("{planted}", NOT_JSON),
+        ("['planted']", NOT_JSON),
+        ('["planted"] planted', NOT_JSON),
+        ("[" * 100_000, NOT_JSON),
+        ("[" + "9" * 5000 + "]", NOT_JSON),
+        ('["planted\\ud800"]', NOT_TEXT),
+        ("planted\ud800", NOT_TEXT),
     ],
     ids=lambda value: ascii(value)[:30],
 )
 def test_text_without_a_usable_key_is_an_error_that_does_not_show_it(text: str, error: str) -> None:
     """Half a JSON document is never taken for a key, and the message holds nothing of the text."""
-    with pytest.raises(ValueError, match=error) as raised:
+    with pytest.raises(ValueError, match=f"^{error}$") as raised:
         parse_keys(text)
     assert "planted" not in str(raised.value)
     assert raised.value.__cause__ is None
@@ -158,6 +163,16 @@ def test_text_without_a_usable_key_is_an_error_that_does_not_show_it(text: str, 
 def test_the_header_is_the_documented_one() -> None:
     """Its name, in the lower case that look-ups use."""
     assert HEADER == "dastra-signature"
+
+
+def test_faults_have_the_names_that_stand_in_logs() -> None:
+    """Whoever searches the log for one finds it."""
+    assert [fault.value for fault in SignatureFault] == [
+        "missing_signature",
+        "conflicting_signatures",
+        "malformed_signature",
+        "wrong_signature",
+    ]
 
 
 def test_a_signature_is_base64_of_the_hmac() -> None:
@@ -182,6 +197,18 @@ def test_one_signature_is_read_however_often_it_is_repeated(values: list[str]) -
     """Equal values are one signature; white space around a field's value is not part of it."""
     assert read_signature(values) == DIGEST
     assert claims_signature(values)
+
+
+def test_every_digest_has_its_signature() -> None:
+    """No character of base64 is taken for white space or a separator, at either end."""
+    for byte in range(256):
+        digest = bytes([byte]) * 32
+        value = base64.b64encode(digest).decode()
+        assert read_signature([value]) == digest
+        assert claims_signature([value])
+        for letter in ALPHABET:
+            assert not claims_signature([letter + value])
+            assert read_signature([value + letter]) is SignatureFault.MALFORMED
 
 
 def test_a_digest_of_zeros_is_a_signature_like_any_other() -> None:
