@@ -1,0 +1,31 @@
+"""What every test of the suite shares: the log check, and the emulators, one for each test process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.drivers import Platform
+
+pytest_plugins = ("tests.log_check",)
+
+
+@pytest.fixture(scope="session")
+def platform_of() -> Iterator[Callable[[str], Platform]]:
+    """Gives a cloud's emulator by the cloud's name; it starts when it is first asked for."""
+    from tests.drivers import load
+
+    clouds = load()
+    running: dict[str, Platform] = {}
+    with ExitStack() as stack:
+
+        def get(name: str) -> Platform:
+            if name not in running:
+                running[name] = stack.enter_context(clouds[name].start())
+            return running[name]
+
+        yield get
