@@ -1,0 +1,1 @@
+"""What the command line needs of each cloud, one file per cloud."""
