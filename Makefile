@@ -55,7 +55,8 @@ build-azure: ## Build the directory that azd and func publish (build/azure/)
 	@$(find-python); "$$python" scripts/build_azure.py $(ARGS)
 
 .PHONY: deploy-gcp
-deploy-gcp: build-gcp ## Deploy to Google Cloud with gcloud (PROJECT=id ALARM_EMAIL=address ARGS=--dry-run)
+deploy-gcp: ## Deploy to Google Cloud with gcloud (PROJECT=id ALARM_EMAIL=address ARGS=--dry-run)
+	@$(MAKE) build-gcp ARGS=
 	@infra/gcp/deploy.sh --project '$(PROJECT)' --alarm-email '$(ALARM_EMAIL)' $(ARGS)
 
 .PHONY: destroy-gcp
@@ -66,12 +67,19 @@ destroy-gcp: ## Remove what deploy-gcp made (PROJECT=id ARGS=--dry-run)
 deploy-azure: ## Deploy to Azure with azd (docs/deploy-azure.md)
 	azd up $(ARGS)
 
+.PHONY: try-aws
+try-aws: $(READY) ## Deploy to a local AWS as it is, send, read the queue, delete: no account needed
+	@$(BIN)/python scripts/aws_tools.py sam emulator
+	@$(BIN)/python scripts/smoke_aws.py --local $(ARGS)
+
 .PHONY: smoke-aws
-smoke-aws: $(READY) ## Deploy a throwaway stack to a real AWS account, use it, delete it
+smoke-aws: $(READY) ## The same on your AWS account, in a throwaway stack; asks first (ARGS=--dry-run)
+	@$(BIN)/python scripts/aws_tools.py sam
 	@$(BIN)/python scripts/smoke_aws.py $(ARGS)
 
 .PHONY: smoke-gcp
-smoke-gcp: build-gcp $(READY) ## The same on Google Cloud (PROJECT=id ALARM_EMAIL=address)
+smoke-gcp: $(READY) ## The same on Google Cloud (PROJECT=id ALARM_EMAIL=address)
+	@$(MAKE) build-gcp ARGS=
 	@$(BIN)/python scripts/smoke_gcp.py --project '$(PROJECT)' --alarm-email '$(ALARM_EMAIL)' $(ARGS)
 
 .PHONY: smoke-azure
@@ -82,7 +90,14 @@ smoke-azure: $(READY) ## The same on Azure (ARGS='--subscription ID --dry-run')
 
 .PHONY: test
 test: $(READY) ## Run the tests (ARGS='-k name' for some, WORKERS=2)
-	@$(BIN)/pytest -n $(WORKERS) -rfEs $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) -rfEs -m 'not slow' $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY) tools ## The others: bundles under the real runtimes, sam deploy, scanners, LocalStack
+	@$(BIN)/pytest -n $(WORKERS) -rfEs -m slow $(ARGS)
+
+.PHONY: test-all
+test-all: test test-slow ## Every test
 
 .PHONY: check
 check: lint coverage ## Everything a change must pass: lint, types, imports, lock, tests, coverage
@@ -102,7 +117,7 @@ lint: $(READY) ## Format, lint, types, import contracts, lock file
 
 .PHONY: coverage
 coverage: $(READY) ## Run the tests with branch coverage; core/ must reach its gate
-	@$(BIN)/pytest -n $(WORKERS) -rfEs --cov --cov-report= $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) -rfEs -m 'not slow' --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='core/*' --fail-under=98
 
@@ -111,6 +126,20 @@ coverage: $(READY) ## Run the tests with branch coverage; core/ must reach its g
 .PHONY: setup
 setup: $(READY) ## Make .venv with everything the other targets need
 	@:
+
+.PHONY: tools
+tools: $(READY) ## Install what test-slow needs into build/tools: SAM, Lambda's runtime, LocalStack, scanners
+	@$(BIN)/python scripts/aws_tools.py sam runtime emulator localstack
+	@$(BIN)/python scripts/gcp_tools.py
+	@$(BIN)/python scripts/azure_tools.py
+
+.PHONY: aws-tools gcp-tools azure-tools
+aws-tools: $(READY)
+	@$(BIN)/python scripts/aws_tools.py $(ARGS)
+gcp-tools: $(READY)
+	@$(BIN)/python scripts/gcp_tools.py $(ARGS)
+azure-tools: $(READY)
+	@$(BIN)/python scripts/azure_tools.py $(ARGS)
 
 .PHONY: fmt
 fmt: $(READY) ## Format the code and mend what the linter can mend
@@ -127,7 +156,7 @@ hooks: $(READY) ## Check each commit before it is made (git hook, through pre-co
 
 .PHONY: clean
 clean: ## Remove everything that make and the tools made here, .venv included
-	rm -rf .venv .tools .local build dist htmlcov .coverage .coverage.* coverage.xml
+	rm -rf .venv .tools .local .aws-sam build dist htmlcov .coverage .coverage.* coverage.xml
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(wildcard $(CODE)) -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -138,7 +167,7 @@ help: ## Show this list
 	@if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then head=$$'\e[1m' name=$$'\e[36m' end=$$'\e[0m'; else head= name= end=; fi; \
 	awk -v head="$$head" -v name="$$name" -v end="$$end" ' \
 		/^##@ / { printf "\n%s%s%s\n", head, substr($$0, 5), end } \
-		/^[a-z][a-z-]*:.*## / { text = $$0; sub(/^.*## /, "", text); sub(/:.*/, ""); printf "  %s%-10s%s %s\n", name, $$0, end, text } \
+		/^[a-z][a-z-]*:.*## / { text = $$0; sub(/^.*## /, "", text); sub(/:.*/, ""); printf "  %s%-12s%s %s\n", name, $$0, end, text } \
 	' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml uv.lock scripts/uv.py

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.rows import Row
 
-GROUPS: Final = ("screening", "handler", "cold_start", "memory", "hanging")
+GROUPS: Final = ("screening", "handler", "cold_start", "memory", "hanging", "aws_bundle")
 RESULT: Final = Path("build/bench.json")
 
 
