@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Removes what deploy.sh made. What Terraform made, `terraform destroy` removes.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+  cat <<'TEXT'
+Usage: infra/gcp/destroy.sh --project ID [options]
+
+  --project ID               the project's id
+  --region REGION            europe-west1
+  --scheduler-region REGION  the region
+  --name NAME                dastra-webhooks
+  --with-stored-events       also when events are still in the store; they are deleted with it
+  --yes                      do not ask
+  --dry-run                  print every command, run none
+TEXT
+}
+
+with_stored_events=false yes=false
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit 0 ;;
+    --dry-run) dry_run=true && shift && continue ;;
+    --yes) yes=true && shift && continue ;;
+    --with-stored-events) with_stored_events=true && shift && continue ;;
+  esac
+  split_option "$@"
+  case $option in
+    --project) project=$value ;;
+    --region) region=$value ;;
+    --scheduler-region) scheduler_region=$value ;;
+    --name) name=$value ;;
+    *) fail "$option is not an option; --help lists them" ;;
+  esac
+  [[ -n $value ]] || fail "$option needs a value"
+  shift "$took"
+done
+check_names
+
+# As `exists`, but in a dry run everything is taken to be there.
+there() { exists "$@" || "$dry_run"; }
+remove() { # remove LOOK-UP... -- COMMAND...
+  local look=()
+  while [[ $1 != -- ]]; do look+=("$1") && shift; done
+  shift
+  if there "${look[@]}"; then cloud "$@"; fi
+}
+
+if ! "$dry_run"; then
+  if ! "$with_stored_events"; then
+    for prefix in spool quarantine claims; do
+      held=$(gcloud storage ls "gs://$store/$prefix/**" "--project=$project" 2>/dev/null | head -n 1 || true)
+      [[ -z $held ]] || fail "events are still stored below gs://$store/$prefix/. Release or drop them first, or say --with-stored-events."
+    done
+  fi
+  if ! "$yes"; then
+    say "This deletes $name in the project $project: the webhook, the queue with every unread event, the store, the keys."
+    read -r -p "Type its name to go on: " answer
+    [[ $answer == "$name" ]] || fail "nothing was deleted"
+  fi
+fi
+
+step "Alarms first, since they would tell of the rest"
+for path in "$here"/alarms/*.json; do
+  alarm=$(basename "$path" .json)
+  policy=$(look_up "POLICY-$alarm" alpha monitoring policies list --format='value(name)' --limit=1 \
+    "--filter=userLabels.app=\"$name\" AND userLabels.alarm=\"$alarm\"")
+  [[ -z $policy ]] || cloud alpha monitoring policies delete "$policy"
+done
+channel=$(look_up CHANNEL beta monitoring channels list --format='value(name)' --limit=1 "--filter=userLabels.app=\"$name\"")
+[[ -z $channel ]] || cloud beta monitoring channels delete "$channel"
+dashboard=$(look_up DASHBOARD monitoring dashboards list --format='value(name)' --limit=1 "--filter=displayName=\"$name\"")
+[[ -z $dashboard ]] || cloud monitoring dashboards delete "$dashboard"
+for path in "$here"/metrics/*.json; do
+  metric=$name-$(basename "$path" .json)
+  remove logging metrics describe "$metric" -- logging metrics delete "$metric"
+done
+
+step "Functions"
+remove scheduler jobs describe "$job" "--location=$scheduler_region" -- scheduler jobs delete "$job" "--location=$scheduler_region"
+for function in "$receive" "$redrive"; do
+  remove functions describe "$function" --gen2 "--region=$region" -- functions delete "$function" --gen2 "--region=$region"
+done
+remove artifacts repositories describe "$images" "--location=$region" -- artifacts repositories delete "$images" "--location=$region"
+
+step "Queue, store and keys"
+for id in "$subscription" "$dead_letter_subscription"; do
+  remove pubsub subscriptions describe "$id" -- pubsub subscriptions delete "$id"
+done
+for id in "$topic" "$dead_letter_topic"; do
+  remove pubsub topics describe "$id" -- pubsub topics delete "$id"
+done
+remove storage buckets describe "gs://$store" -- storage rm "gs://$store" --recursive
+remove secrets describe "$secret" -- secrets delete "$secret"
+
+step "Roles and accounts"
+number=$(look_up PROJECT_NUMBER projects describe "$project" --format='value(projectNumber)')
+builder=serviceAccount:$(account build)
+if there iam service-accounts describe "$(account build)"; then
+  cloud projects remove-iam-policy-binding "$project" "--member=$builder" --role=roles/logging.logWriter --condition=None
+  cloud projects remove-iam-policy-binding "$project" "--member=$builder" --role=roles/storage.objectViewer \
+    "--condition=title=source_only,expression=resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-$number-\")"
+fi
+for who in receive redrive schedule build; do
+  remove iam service-accounts describe "$(account "$who")" -- iam service-accounts delete "$(account "$who")"
+done
+say "Done. The services stay enabled; Google's own buckets (gcf-v2-sources-...) stay too."

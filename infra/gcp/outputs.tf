@@ -1,0 +1,46 @@
+output "webhook_url" {
+  description = "What Dastra is to call."
+  value       = google_cloudfunctions2_function.receive.service_config[0].uri
+}
+
+output "topic" {
+  description = "Where genuine events are published."
+  value       = google_pubsub_topic.events.id
+}
+
+output "subscription" {
+  description = "What a consumer pulls from. A consumer of your own needs roles/pubsub.subscriber on it."
+  value       = google_pubsub_subscription.events.id
+}
+
+output "dead_letter_subscription" {
+  description = "What a consumer failed on."
+  value       = google_pubsub_subscription.dead_letters.id
+}
+
+output "store" {
+  description = "The bucket. A consumer that follows pointers needs roles/storage.objectViewer on its claims/."
+  value       = google_storage_bucket.store.name
+}
+
+output "keys_secret" {
+  description = "Where the keys belong, newest first."
+  value       = google_secret_manager_secret.keys.id
+}
+
+output "next_step" {
+  description = "What to do now."
+  value = join("\n", concat(
+    var.public_access == "all-users" ? [] : [
+      "Let Dastra in, since allUsers was not allowed (docs/deploy-gcp.md, \"Organisations that forbid allUsers\"):",
+      "  gcloud run services update ${google_cloudfunctions2_function.receive.name} --project=${var.project} --region=${var.region} --no-invoker-iam-check",
+    ],
+    [
+      "Create the webhook in Dastra with the address ${google_cloudfunctions2_function.receive.service_config[0].uri}",
+      "and give its key to the secret:",
+      "  export DASTRA_QUEUE=${local.environment.DASTRA_QUEUE} DASTRA_STORE=${local.environment.DASTRA_STORE} DASTRA_SIGNATURE_KEYS_SECRET=${local.environment.DASTRA_SIGNATURE_KEYS_SECRET}",
+      "  dastra-webhooks key set",
+      "Then press Dastra's Tester button, and accept the address it called from: dastra-webhooks addresses",
+    ],
+  ))
+}

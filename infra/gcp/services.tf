@@ -1,0 +1,42 @@
+# The services of Google Cloud that are used, and the wait that freshly made things need.
+
+resource "google_project_service" "used" {
+  for_each = toset([
+    "artifactregistry.googleapis.com",
+    "cloudbuild.googleapis.com",
+    "cloudfunctions.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "iam.googleapis.com",
+    "logging.googleapis.com",
+    "monitoring.googleapis.com",
+    "pubsub.googleapis.com",
+    "run.googleapis.com",
+    "secretmanager.googleapis.com",
+    "storage.googleapis.com",
+  ])
+
+  service            = each.key
+  disable_on_destroy = false # something else in the project may use it
+}
+
+# Read while planning, so that who has which role is known before anything is made. Needs the Cloud Resource Manager API,
+# as every role on a project does; docs/deploy-gcp.md enables it by hand, since Terraform cannot before it has read this.
+data "google_project" "this" {
+  project_id = var.project
+}
+
+# Cloud Monitoring answers 404 for an alert on a log-based metric that is seconds old, and a role takes about as long to
+# reach the builder. Both are waited for once.
+resource "time_sleep" "settled" {
+  create_duration = "60s"
+
+  depends_on = [
+    google_logging_metric.this,
+    google_artifact_registry_repository_iam_member.build_pushes,
+    google_project_iam_member.build_logs,
+    google_project_iam_member.build_reads_source,
+    google_pubsub_topic_iam_member.publishes,
+    google_secret_manager_secret_iam_member.receive_reads_keys,
+    google_storage_bucket_iam_member.store,
+  ]
+}

@@ -1,0 +1,143 @@
+"""Writes `tests/deploy/data/google-provider.json`: what the Terraform resources of `infra/gcp` can have.
+
+The provider itself is not needed. Its published Python bindings, a package named below, state every attribute of every
+resource: a keyword of the class's constructor, required where it has no default. They are read and never imported.
+
+    python scripts/google_provider_schema.py                  fetches the package with pip, once
+    python scripts/google_provider_schema.py --wheel FILE     takes one that is here already
+
+Run it when a resource type is added to `infra/gcp`, or the provider's version there is raised.
+"""
+
+import argparse
+import ast
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TERRAFORM = ROOT / "infra/gcp"
+TARGET = ROOT / "tests/deploy/data/google-provider.json"
+PACKAGE, VERSION = "cdktn-provider-google", "21.1.0"
+# Terraform's own words, which every resource takes.
+META = {"connection", "count", "depends_on", "for_each", "lifecycle", "provider", "provisioners", "scope", "id_"}
+TYPES = {"str": "string", "Number": "number", "bool": "bool"}
+
+Tree = dict[str, Any]
+
+
+def resource_types(directory: Path) -> list[str]:
+    """The resource types of Google's provider that the files of a directory use."""
+    text = "\n".join(path.read_text("utf-8") for path in sorted(directory.glob("*.tf")))
+    return sorted(set(re.findall(r'^resource "(google_\w+)"', text, re.MULTILINE)))
+
+
+def names_in(annotation: ast.expr) -> Iterator[str]:
+    """Every name in an annotation, also inside quotes; a dotted one by its last part."""
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.rpartition(".")[2]
+
+
+class Bindings:
+    """One module of the bindings: the classes of one resource."""
+
+    def __init__(self, source: str) -> None:
+        self._classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+
+    def resource(self) -> Tree:
+        """The tree of the module's resource: the one class that derives from `TerraformResource`."""
+        (name,) = (
+            name
+            for name, node in self._classes.items()
+            if any(isinstance(base, ast.Attribute) and base.attr == "TerraformResource" for base in node.bases)
+        )
+        return self._tree(name, name)
+
+    def _tree(self, name: str, output: str) -> Tree:
+        attributes: Tree = {}
+        blocks: Tree = {}
+        for keyword, annotation, required in self._keywords(name):
+            if keyword in META:
+                continue
+            names = set(names_in(annotation))
+            nested = next((each for each in sorted(names) if each in self._classes), None)
+            many = "Sequence" in names
+            if nested is not None:
+                inner = self._tree(nested, f"{nested}OutputReference")
+                blocks[keyword] = {"required": required, "many": many, **inner}
+                continue
+            kind = next(TYPES[each] for each in ("bool", "Number", "str") if each in names)
+            form: Any = ["list", kind] if many else ["map", kind] if "Mapping" in names else kind
+            attributes[keyword] = {"type": form, "required": required}
+        for attribute, form in self._computed(output):
+            if attribute not in attributes and attribute not in blocks:
+                attributes[attribute] = {"type": form, "required": False, "computed": True}
+        return {"attributes": attributes, "blocks": blocks}
+
+    def _keywords(self, name: str) -> Iterator[tuple[str, ast.expr, bool]]:
+        (init,) = (n for n in self._classes[name].body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+        for argument, default in zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True):
+            if argument.annotation is not None:
+                yield argument.arg, argument.annotation, default is None
+
+    def _computed(self, name: str) -> Iterator[tuple[str, Any]]:
+        """What can only be read: a property of plain text or a number that has no setter's counterpart."""
+        for node in self._classes[name].body if name in self._classes else []:
+            if isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Attribute):
+                kind = TYPES.get(node.returns.attr)
+                decorated = any("property" in set(names_in(decorator)) for decorator in node.decorator_list)
+                if kind and decorated and not node.name.endswith("_input") and node.name != "fqn":
+                    yield node.name, kind
+
+
+def fetch(directory: Path) -> Path:
+    """Fetches the package with pip."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", str(directory)]
+    subprocess.run([*pip, f"{PACKAGE}=={VERSION}"], check=True)
+    return next(directory.glob("*.whl"))
+
+
+def read(wheel: Path, types: list[str]) -> Tree:
+    """The file's content, from a wheel of the bindings."""
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        provider = re.search(r"google provider version (\d[\d.]*\d)", archive.read(metadata).decode())
+        module = "cdktn_provider_google/{}/__init__.py"
+        sources = {name: archive.read(module.format(name.removeprefix("google_"))).decode() for name in types}
+    return {
+        "source": f"{PACKAGE} {VERSION} (Python bindings), read by scripts/google_provider_schema.py",
+        "provider": provider[1] if provider else "unknown",
+        "resources": {name: Bindings(source).resource() for name, source in sources.items()},
+    }
+
+
+def written(content: Tree) -> str:
+    """The file's text: a line for each resource type, so that a change shows as what it is."""
+    resources = content["resources"].items()
+    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(tree, sort_keys=True)}" for name, tree in resources)
+    head = {key: value for key, value in content.items() if key != "resources"}
+    return json.dumps(head, indent=1).removesuffix("\n}") + f',\n "resources": {{\n{lines}\n }}\n}}\n'
+
+
+def main() -> None:
+    """Writes the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wheel", type=Path, help=f"a wheel of {PACKAGE} {VERSION}")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        content = read(arguments.wheel or fetch(Path(scratch)), resource_types(TERRAFORM))
+    TARGET.write_text(written(content), "utf-8")
+    print(f"{len(content['resources'])} resource types of provider {content['provider']} -> {TARGET.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
