@@ -40,14 +40,19 @@ _LOOPBACK: Final = "127.0.0.1,::1"
 _ALLOWLIST: Final = "DASTRA_SOURCE_IP_ALLOWLIST"
 _OURS: Final = frozenset({VARIABLE, SECRET, QUEUE, STORE}) | OWN_NAMES
 """Settings that the run brings itself, and names that are no settings."""
-_REDRIVE_SECONDS: Final = 60.0
 _SAMPLE: Final = "DataSubjectMessage"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
-    cloud: Annotated[str, typer.Option(help=f"Which cloud's receiver: {', '.join(CLOUDS)}.")] = "aws",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 8080,
+    cloud: Annotated[str, typer.Option(metavar="NAME", help=f"Which cloud's receiver: {', '.join(CLOUDS)}.")] = "aws",
+    redrive_every: Annotated[
+        int,
+        typer.Option(metavar="SECONDS", min=0, help="How often the spool goes back to the queue by itself; 0: never."),
+    ] = 60,
     as_json: JsonOption = False,
 ) -> None:
     """Start the receiver on this machine: the real entry point before an emulated queue, store and secret store.
@@ -73,12 +78,13 @@ def run(
     settings = _settings(os.environ)
     stop = _Stop()
     with stop.on_signals():
-        _serve(cloud, port, settings, keys, made, out, stop)
+        _serve(cloud, port, redrive_every, settings, keys, made, out, stop)
 
 
 def _serve(
     cloud: str,
     port: int,
+    redrive_every: int,
     settings: Mapping[str, str],
     keys: tuple[SignatureKey, ...],
     made: str | None,
@@ -133,7 +139,9 @@ def _serve(
         _greet(url, keys[0], local.messages, screen)
         screen.how_to_send(url, made)
         screen.watching = True
-        threading.Thread(target=_redrive, args=(local.redrive, screen, stop), name="redrive", daemon=True).start()
+        if redrive_every:
+            schedule = (local.redrive, redrive_every, screen, stop)
+            threading.Thread(target=_redrive, args=schedule, name="redrive", daemon=True).start()
         stop.wait()
     screen.ended()
 
@@ -145,9 +153,9 @@ def _greet(url: str, key: SignatureKey, messages: Callable[[], list[dict[str, An
     screen.sample(answer, arrived[-1] if arrived else None)
 
 
-def _redrive(run_once: Callable[[], Mapping[str, Any]], screen: Screen, stop: _Stop) -> None:
+def _redrive(run_once: Callable[[], Mapping[str, Any]], seconds: int, screen: Screen, stop: _Stop) -> None:
     """What the schedule does on a platform."""
-    while not stop.wait(_REDRIVE_SECONDS):
+    while not stop.wait(seconds):
         try:
             report = run_once()
         except PortError as error:

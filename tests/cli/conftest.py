@@ -71,7 +71,7 @@ def _same_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def session_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Services]]:
     """A local run with the planted key, and its emulated services."""
-    with running(tmp_path_factory.mktemp("run"), DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
+    with running(tmp_path_factory.mktemp("run"), "--redrive-every", "0", DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
         yield run, Services(run)
 
 

@@ -36,7 +36,7 @@ NOISE_SECONDS = 3
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A run that tests share which leave it healthy."""
-    with running(tmp_path_factory.mktemp("shared"), DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
+    with running(tmp_path_factory.mktemp("shared"), "--redrive-every", "0", DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
         yield run
 
 
@@ -227,7 +227,7 @@ def test_a_hanging_queue_loses_nothing(tmp_path: Path) -> None:
 
     The look-ups work all the while.
     """
-    with running(tmp_path, DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
+    with running(tmp_path, "--redrive-every", "0", DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
         body = planted.body()
         run.faults(queue="hanging")
         began = time.monotonic()
@@ -248,6 +248,19 @@ def test_a_hanging_queue_loses_nothing(tmp_path: Path) -> None:
         assert answer.json() == {"sent": 1, "failed": 0, "skipped": False}
         assert run.bodies()[-1].encode() == body
         assert run.get("stored") == []
+
+
+def test_the_spool_goes_back_by_itself(tmp_path: Path) -> None:
+    """What was spooled is put on the queue by the schedule, and the run says so; an empty spool is not worth a word."""
+    with running(tmp_path, "--redrive-every", "1", DASTRA_SIGNATURE_KEYS=planted.KEY) as run:
+        body = planted.body()
+        run.faults(queue="500")
+        assert run.post(body).json() == {"status": "spooled"}
+        run.faults(queue="none")
+        assert until(lambda: body.decode() in run.bodies(), 20)
+        assert until(lambda: sum(line["sent"] for line in run.lines if line["what"] == "redrive") == 1)
+    told = [line for line in run.lines if line["what"] == "redrive"]
+    assert all(line["sent"] or line["failed"] for line in told)
 
 
 def test_the_keys_rotate_without_a_refusal(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from core.source_ip import EMPTY, PRESET, PRESET_ADDRESSES, AddressError, AllowList, from_forwarded, normalise
@@ -210,10 +212,27 @@ def test_an_entry_that_is_neither_address_nor_network_is_named(text: str, entry:
     assert isinstance(raised.value, ValueError)
 
 
-def test_the_error_of_a_network_with_host_bits_says_so() -> None:
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("192.0.2.1/24", "192.0.2.1/24 has host bits set"),
+        ("fe80::1%eth0", "a zone means something on one host only"),
+    ],
+)
+def test_the_error_says_why(entry: str, why: str) -> None:
     """The reader learns what is wrong with an entry that looks right."""
-    with pytest.raises(AddressError, match=r"192\.0\.2\.1/24 has host bits set"):
-        AllowList.of(["192.0.2.1/24"])
+    with pytest.raises(AddressError) as raised:
+        AllowList.of([entry])
+    assert str(raised.value) == (
+        f"'{entry}' is not an address, a CIDR network or '{PRESET}' ({why}); "
+        "valid: 192.0.2.1, 192.0.2.0/24, 2001:db8::/32"
+    )
+
+
+def test_a_list_is_frozen() -> None:
+    """A policy that was made with it stands."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AllowList.of(["192.0.2.1"]).addresses = frozenset()  # type: ignore[misc]
 
 
 def test_the_preset_is_the_eight_addresses_of_its_date() -> None:
