@@ -82,7 +82,7 @@ class Cloud(Protocol):
         """What to do about an error code of this cloud's services."""
 
 
-CLOUDS: Final[Mapping[str, str]] = {"aws": "cli.clouds.aws"}
+CLOUDS: Final[Mapping[str, str]] = {"aws": "cli.clouds.aws", "gcp": "cli.clouds.gcp"}
 """Each cloud with the module that has its ``cloud()``, imported when it is needed. The first one is the default."""
 
 

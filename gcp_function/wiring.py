@@ -1,0 +1,183 @@
+"""Puts the parts together, once per process, when its first request comes."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import flask
+
+from core import http
+from core.addresses import AcceptedAddresses
+from core.deadline import process_age
+from core.delivery import Delivery
+from core.keys import KeyRing, Keys, StaticKeys
+from core.log import REFUSED, STORE_FAILED, Log, record
+from core.ports import PortError
+from core.receiver import Receiver
+from core.screening import SourceIpMode
+from core.settings import PREFIX, Settings, SettingsError
+from gcp_function.gcs_store import GcsStore
+from gcp_function.http import UnreadableError, read_request, write_response
+from gcp_function.pubsub_queue import PubsubQueue
+from gcp_function.telemetry import RECEIVER, REDRIVE, CloudLog
+
+Function = Callable[[flask.Request], flask.Response]
+
+WORKERS: Final = 16
+"""Requests that an instance works on at once: the same number as its threads (``THREADS``) and its concurrency."""
+_OBSERVE_ABSENT_SECONDS: Final = 60
+_WAITED_SECONDS: Final = 2.0
+_TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")
+_SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?")
+_IMPORTED_AT: Final = time.time()
+_STARTED_AT: Final = _IMPORTED_AT - process_age()
+"""When this instance was started, in seconds since the epoch. Taken here, since this is imported before the server
+forks, and the age of a forked process is only its own."""
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """The settings, their names in Google Cloud's notation.
+
+    Raises:
+        SettingsError: the environment is not usable.
+    """
+    settings = Settings.from_env(env)
+    faults = []
+    if not _TOPIC.fullmatch(settings.queue):
+        faults.append(f"{PREFIX}QUEUE is {settings.queue!r}: valid: a topic's path, projects/PROJECT/topics/TOPIC")
+    if settings.signature_keys_secret and not _SECRET.fullmatch(settings.signature_keys_secret):
+        faults.append(
+            f"{PREFIX}SIGNATURE_KEYS_SECRET is {settings.signature_keys_secret!r}: "
+            "valid: a secret's resource name, projects/PROJECT/secrets/SECRET"
+        )
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def project_of(settings: Settings) -> str | None:
+    """The project whose traces the log lines are linked to: the one that is set, else the topic's."""
+    match = _TOPIC.fullmatch(settings.queue)
+    return os.environ.get("GOOGLE_CLOUD_PROJECT") or (match[1] if match else None)
+
+
+def delivery(settings: Settings, log: Log) -> Delivery:
+    """The core's delivery with Pub/Sub and Cloud Storage."""
+    return Delivery(PubsubQueue(settings.queue), GcsStore(settings.store, WORKERS), log, settings.limits(WORKERS))
+
+
+def known_keys(settings: Settings, log: Log) -> Keys:
+    """The keys; Secret Manager's client is imported only where it is used."""
+    if not settings.signature_keys_secret:
+        return StaticKeys(settings.signature_keys)
+    from gcp_function.secret_keys import SecretKeys
+
+    return KeyRing(SecretKeys(settings.signature_keys_secret), log)
+
+
+def receiver(settings: Settings, log: Log, keys: Keys) -> Receiver:
+    """The receiver, its keys asked for."""
+    parts = delivery(settings, log)
+    observing = settings.source_ip_mode is SourceIpMode.OBSERVE
+    built = Receiver(
+        policy=settings.policy(),
+        keys=keys,
+        delivery=parts,
+        # While events from unlisted addresses pass anyway, the store need not be asked about each of them.
+        accepted_addresses=AcceptedAddresses(parts, absent_for=_OBSERVE_ABSENT_SECONDS if observing else 0),
+        log=log,
+        budget_seconds=settings.time_budget_seconds,
+        refresh_seconds=settings.refresh_seconds,
+    )
+    keys.refresh(settings.refresh_seconds, listed=True)
+    return built
+
+
+class Instance:
+    """The receiver of this process, made by the first request, while others that came as early wait for it."""
+
+    def __init__(self, make: Callable[[], Receiver]) -> None:
+        self._make: Final = make
+        self._making: Final = threading.Lock()
+        self._receiver: Receiver | None = None
+
+    def enter(self, arrived_at: float) -> tuple[Receiver, float]:
+        """The receiver, and since when this request has been waiting, in seconds since the epoch."""
+        if self._receiver is not None:
+            return self._receiver, arrived_at
+        with self._making:
+            if self._receiver is None:
+                self._receiver = self._make()
+        # A request that comes as soon as the instance is ready is the one that it was started for.
+        started_for_it = arrived_at - _IMPORTED_AT < _WAITED_SECONDS
+        return self._receiver, _STARTED_AT if started_for_it else arrived_at
+
+
+def webhook_function(env: Mapping[str, str]) -> Function:
+    """The HTTP function of the webhook. Makes no thread and no connection: the server forks after this.
+
+    Raises:
+        core.settings.SettingsError: the environment is not usable.
+    """
+    settings = read_settings(env)
+    log = CloudLog(RECEIVER, project_of(settings))
+    keys = known_keys(settings, log)
+    instance = Instance(lambda: receiver(settings, log, keys))
+
+    def receive(incoming: flask.Request) -> flask.Response:
+        arrived_at = time.time()
+        log.correlate(http.Headers(incoming.headers.items()))
+        parts, received_at = instance.enter(arrived_at)
+        try:
+            request = read_request(
+                incoming,
+                trusted_proxy_hops=settings.trusted_proxy_hops,
+                max_body_bytes=settings.max_body_bytes,
+                received_at=received_at,
+            )
+        except UnreadableError:
+            record(log, REFUSED, reason="unreadable_body", status=http.BAD_REQUEST.status)
+            return write_response(http.BAD_REQUEST, incoming)
+        return write_response(parts.receive(request), incoming)
+
+    return receive
+
+
+def redrive_function(env: Mapping[str, str]) -> Function:
+    """The HTTP function of the schedule, which may post ``{"limit": 100}``. Who may call it, Cloud Run decides.
+
+    Raises:
+        core.settings.SettingsError: the environment is not usable.
+    """
+    from core.redrive import MOST_PER_RUN, Redrive
+
+    settings = read_settings(env)
+    log = CloudLog(REDRIVE, project_of(settings))
+    # No client is made here yet, and no thread.
+    runner = Redrive(delivery(settings, log))
+
+    def redrive(incoming: flask.Request) -> flask.Response:
+        log.correlate(http.Headers(incoming.headers.items()))
+        if incoming.method != "POST":
+            return write_response(http.METHOD_NOT_ALLOWED, incoming)
+        try:
+            report = runner.run(limit=_limit(incoming) or MOST_PER_RUN)
+        except PortError as error:  # without the gauges, whose absence alarms
+            record(log, STORE_FAILED, during="redrive", error=error.code)
+            return write_response(http.UNAVAILABLE, incoming)
+        return flask.jsonify(sent=report.sent, failed=report.failed, skipped=report.skipped)
+
+    return redrive
+
+
+def _limit(incoming: flask.Request) -> int | None:
+    if not 0 < (incoming.content_length or 0) <= 1024:
+        return None
+    body: Any = incoming.get_json(force=True, silent=True)
+    limit = body.get("limit") if isinstance(body, dict) else None
+    return limit if type(limit) is int and limit > 0 else None
