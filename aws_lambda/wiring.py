@@ -11,19 +11,17 @@ from aws_lambda.secret_keys import SecretKeys
 from aws_lambda.sqs_queue import SqsQueue
 from aws_lambda.telemetry import RECEIVER, REDRIVE, PowertoolsLog
 from core import http
-from core.addresses import AcceptedAddresses
+from core.assembly import assemble
 from core.delivery import Delivery
 from core.keys import KeyRing, Keys, StaticKeys
 from core.log import REFUSED, Log, record
 from core.receiver import Receiver
-from core.screening import SourceIpMode
 from core.settings import Settings
 
 Handler = Callable[[Any, Any], dict[str, Any]]
 
 WORKERS: Final = 4
 """Lambda sends one request at a time to an instance; the others are for calls that still hang from earlier ones."""
-_OBSERVE_ABSENT_SECONDS: Final = 60
 
 
 def queue(settings: Settings) -> SqsQueue:
@@ -45,21 +43,8 @@ def receiver(settings: Settings, log: Log) -> Receiver:
         else StaticKeys(settings.signature_keys)
     )
     sqs = queue(settings)
-    parts = delivery(settings, sqs, log)
-    observing = settings.source_ip_mode is SourceIpMode.OBSERVE
-    built = Receiver(
-        policy=settings.policy(),
-        keys=keys,
-        delivery=parts,
-        # While events from unlisted addresses pass anyway, the store need not be asked about each of them.
-        accepted_addresses=AcceptedAddresses(parts, absent_for=_OBSERVE_ABSENT_SECONDS if observing else 0),
-        log=log,
-        budget_seconds=settings.time_budget_seconds,
-        refresh_seconds=settings.refresh_seconds,
-    )
     sqs.connect()
-    keys.refresh(settings.refresh_seconds, listed=True)
-    return built
+    return assemble(settings, delivery(settings, sqs, log), keys)
 
 
 def webhook_handler(env: Mapping[str, str]) -> Handler:

@@ -12,14 +12,13 @@ from typing import Any, Final
 import flask
 
 from core import http
-from core.addresses import AcceptedAddresses
+from core.assembly import assemble
 from core.deadline import process_age
 from core.delivery import Delivery
 from core.keys import KeyRing, Keys, StaticKeys
 from core.log import REFUSED, STORE_FAILED, Log, record
 from core.ports import PortError
 from core.receiver import Receiver
-from core.screening import SourceIpMode
 from core.settings import PREFIX, Settings, SettingsError
 from gcp_function.gcs_store import GcsStore
 from gcp_function.http import UnreadableError, read_request, write_response
@@ -30,7 +29,6 @@ Function = Callable[[flask.Request], flask.Response]
 
 WORKERS: Final = 16
 """Requests that an instance works on at once: the same number as its threads (``THREADS``) and its concurrency."""
-_OBSERVE_ABSENT_SECONDS: Final = 60
 _WAITED_SECONDS: Final = 2.0
 _TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")
 _SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?")
@@ -82,20 +80,7 @@ def known_keys(settings: Settings, log: Log) -> Keys:
 
 def receiver(settings: Settings, log: Log, keys: Keys) -> Receiver:
     """The receiver, its keys asked for."""
-    parts = delivery(settings, log)
-    observing = settings.source_ip_mode is SourceIpMode.OBSERVE
-    built = Receiver(
-        policy=settings.policy(),
-        keys=keys,
-        delivery=parts,
-        # While events from unlisted addresses pass anyway, the store need not be asked about each of them.
-        accepted_addresses=AcceptedAddresses(parts, absent_for=_OBSERVE_ABSENT_SECONDS if observing else 0),
-        log=log,
-        budget_seconds=settings.time_budget_seconds,
-        refresh_seconds=settings.refresh_seconds,
-    )
-    keys.refresh(settings.refresh_seconds, listed=True)
-    return built
+    return assemble(settings, delivery(settings, log), keys)
 
 
 class Instance:

@@ -232,6 +232,17 @@ def test_a_pointer_that_is_refused_for_ever_is_spooled_too(rig: Rig) -> None:
     assert len(rig.log.of(QUEUE_FAILED)) == 2
 
 
+def test_a_pointer_of_the_spool_that_is_refused_for_ever_is_an_error_of_the_queue(rig: Rig) -> None:
+    """It is not claimed a second time: the store holds its body already."""
+    rig.queue.before = fails(PortError("InvalidParameterValue", permanent=True))
+    with pytest.raises(PortError) as raised:
+        rig.delivery.enqueue(LARGE.as_pointer("fake://store/claims/x"), rig.deadline(), rig.trace)
+    assert type(raised.value) is PortError
+    assert (raised.value.code, raised.value.permanent) == ("InvalidParameterValue", True)
+    assert rig.store.journal == rig.journal == [f"queue.send {LARGE.id}"]
+    assert not rig.trace.claim_check
+
+
 def test_a_pointer_is_sent_as_it_is_whatever_the_queue_takes(rig: Rig) -> None:
     """A record of the spool that is a pointer already: no second claim."""
     pointer = LARGE.as_pointer("fake://store/claims/x")
@@ -470,9 +481,14 @@ def test_a_queue_that_times_out_while_a_claim_is_stored_is_not_asked_with_the_po
             rig.queue.before = None
 
     rig.store.before = meanwhile
-    assert rig.accept(LARGE) is Placed.SPOOL
+    with pytest.raises(ClaimedOnlyError) as raised:
+        rig.delivery.enqueue(LARGE, rig.deadline(), rig.trace)
+    assert (raised.value.code, raised.value.timed_out) == ("resting", True)
     assert len(rig.queue.timeouts) == 1
-    record = StoredRecord.read(rig.store.objects[f"spool/{STAMP}-{LARGE.id}"])
+    rig.clock.advance(REST_SECONDS)
+    assert rig.accept(LARGE) is Placed.SPOOL
+    assert len(rig.queue.timeouts) == 2
+    [record] = [StoredRecord.read(kept) for kept in rig.store.below("spool/") if kept.key.endswith(LARGE.id)]
     assert record.message == LARGE.as_pointer(f"fake://store/claims/{LARGE.id}")
     assert rig.trace.queue_ms is None
 

@@ -323,6 +323,14 @@ def test_others_cannot_empty_the_bucket_of_listed_addresses(rig: Rig) -> None:
     assert rig.exhaust(listed=True) == 10
 
 
+def test_a_caller_is_unlisted_unless_it_says_otherwise(rig: Rig) -> None:
+    """The default is the bucket that an attacker may empty."""
+    while rig.ring.refresh(0):
+        pass
+    assert rig.source.fetches == 5
+    assert rig.exhaust(listed=True) == 10
+
+
 def test_an_unlisted_caller_does_not_wait_for_a_token(rig: Rig) -> None:
     """Forged requests are answered at once, and the source is not asked."""
     rig.exhaust(listed=False)
