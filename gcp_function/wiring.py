@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import flask
 
@@ -23,13 +23,18 @@ from core.settings import PREFIX, Settings, SettingsError
 from gcp_function.gcs_store import GcsStore
 from gcp_function.http import UnreadableError, read_request, write_response
 from gcp_function.pubsub_queue import PubsubQueue
+from gcp_function.sdk import Lazy
 from gcp_function.telemetry import RECEIVER, REDRIVE, CloudLog
+
+if TYPE_CHECKING:
+    from core.redrive import Redrive
 
 Function = Callable[[flask.Request], flask.Response]
 
 WORKERS: Final = 16
 """Requests that an instance works on at once: the same number as its threads (``THREADS``) and its concurrency."""
 _WAITED_SECONDS: Final = 2.0
+_SECONDS: Final = 5.0
 _TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")
 _SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?")
 _IMPORTED_AT: Final = time.time()
@@ -139,19 +144,24 @@ def redrive_function(env: Mapping[str, str]) -> Function:
     Raises:
         core.settings.SettingsError: the environment is not usable.
     """
-    from core.redrive import MOST_PER_RUN, Redrive
-
     settings = read_settings(env)
     log = CloudLog(REDRIVE, project_of(settings))
-    # No client is made here yet, and no thread.
-    runner = Redrive(delivery(settings, log))
+
+    def make() -> Redrive:
+        from core.redrive import Redrive  # nothing that the webhook's cold start should pay for
+
+        return Redrive(delivery(settings, log))
+
+    runner = Lazy(make)
 
     def redrive(incoming: flask.Request) -> flask.Response:
         log.correlate(http.Headers(incoming.headers.items()))
         if incoming.method != "POST":
             return write_response(http.METHOD_NOT_ALLOWED, incoming)
         try:
-            report = runner.run(limit=_limit(incoming) or MOST_PER_RUN)
+            limit = _limit(incoming)
+            run = runner.get(_SECONDS).run
+            report = run() if limit is None else run(limit=limit)
         except PortError as error:  # without the gauges, whose absence alarms
             record(log, STORE_FAILED, during="redrive", error=error.code)
             return write_response(http.UNAVAILABLE, incoming)

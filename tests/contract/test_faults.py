@@ -10,10 +10,12 @@ from typing import Final
 
 import pytest
 
+from cli.local import faults
 from tests import planted
 from tests.contract.answers import ACCEPTED, SPOOLED
 from tests.contract.bypass import signed, sized
 from tests.contract.faults import BUDGET, NEVER_ANSWERS, QUICK, ROWS, SLACK, After, Held, Keys, Kind, Row
+from tests.contract.steps import until_a_key_is_known
 from tests.drivers import Answer, Driver, HttpRequest, Mode, Port
 from tests.planted import KEY, NEWER_KEY
 
@@ -34,6 +36,7 @@ def test_every_fault_has_its_answer_in_time_and_loses_nothing_that_was_accepted(
     settings = QUICK if row.budget == BUDGET else {}
     if row.keys is not Keys.NONE:
         driver.build(settings)
+        until_a_key_is_known(driver)
     if row.keys is Keys.ROTATED:
         driver.put_keys(NEWER_KEY, KEY)
     for port, mode in row.faults.items():
@@ -116,8 +119,10 @@ def test_a_queue_that_hangs_costs_its_share_once(driver: Driver, mode: Mode) -> 
 
 
 @pytest.mark.parametrize(("mode", "events"), [(Mode.SILENT, 25), (Mode.HANGING, 25), (Mode.DRIPPING, 100)])
-def test_threads_do_not_pile_up(driver: Driver, mode: Mode, events: int) -> None:
+def test_threads_do_not_pile_up(driver: Driver, mode: Mode, events: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events against a queue that is asked again each time and never answers: all are kept, and threads are few."""
+    # Quick drops, so that no time-out of a socket ends a call that was given up.
+    monkeypatch.setattr(faults, "DRIP_SECONDS", 0.01)
     driver.build({"TIME_BUDGET_SECONDS": "3", "QUEUE_BUDGET_SECONDS": "0.1"}, keys=[KEY], rest=0)
     driver.fault(Port.QUEUE, mode)
     before = threading.active_count()

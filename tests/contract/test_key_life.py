@@ -14,6 +14,7 @@ from tests import planted
 from tests.contract.answers import ACCEPTED, UNAUTHORIZED, UNAVAILABLE
 from tests.contract.bypass import signed, with_header
 from tests.contract.key_life import SECRETS, WITHOUT_A_KEY
+from tests.contract.steps import until_a_key_is_known
 from tests.drivers import LISTED, UNLISTED, Answer, Driver, HttpRequest, Mode, Port
 from tests.planted import KEY, NEWER_KEY, OTHER_KEY
 
@@ -70,6 +71,7 @@ def test_rotation_while_requests_flow(driver: Driver) -> None:
     """Four senders at work, the key rotated among them, both keys in use from then on: not one event is refused."""
     driver.put_keys(KEY)
     driver.build()
+    until_a_key_is_known(driver)
     rotated = threading.Event()
     done = itertools.count()
 
@@ -104,6 +106,7 @@ def test_known_keys_serve_while_their_store_is_down(driver: Driver, mode: Mode) 
     """Genuine events are accepted, forged ones refused, and the key store is not waited for again and again."""
     driver.put_keys(KEY)
     driver.build()
+    until_a_key_is_known(driver)
     driver.fault(Port.KEYS, mode)
     for _ in range(2):
         assert driver.post(signed()) == ACCEPTED
@@ -117,6 +120,7 @@ def test_a_flood_of_forged_requests_cannot_use_up_the_refresh(driver: Driver) ->
     """Hundreds of forged requests from many addresses cost few look-ups, and a rotation after them is seen at once."""
     driver.put_keys(KEY)
     driver.build()
+    until_a_key_is_known(driver)
     fetched, started, client = driver.requests(Port.KEYS), time.monotonic(), elsewhere()
     for _ in range(300):
         assert driver.post(forged(client())) == UNAUTHORIZED
@@ -133,6 +137,7 @@ def test_a_flood_and_a_rotation_at_an_accepted_address(driver: Driver) -> None:
     driver.accept(UNLISTED)
     driver.put_keys(KEY)
     driver.build()
+    until_a_key_is_known(driver)
     client = elsewhere()
     for _ in range(30):
         assert driver.post(forged(client())) == UNAUTHORIZED
@@ -144,6 +149,7 @@ def test_a_rotation_in_the_midst_of_a_flood(driver: Driver) -> None:
     """While forged requests keep coming on other threads, every event signed with the new key is accepted."""
     driver.put_keys(KEY)
     driver.build()
+    until_a_key_is_known(driver)
     stop, client = threading.Event(), elsewhere()
     refused: list[Answer] = []
 
@@ -172,6 +178,7 @@ def test_a_flood_from_a_listed_address(driver: Driver) -> None:
     """The sender's addresses are shared with others: a flood from one of them delays a rotation, no more."""
     driver.put_keys(KEY)
     driver.build()
+    until_a_key_is_known(driver)
     for _ in range(11):
         assert driver.post(forged(LISTED)) == UNAUTHORIZED
     driver.put_keys(NEWER_KEY)
@@ -193,6 +200,7 @@ def test_a_flood_while_the_key_store_hangs(driver: Driver) -> None:
     """Waiting look-ups do not hold up events whose key is known."""
     driver.put_keys(KEY)
     driver.build({"TIME_BUDGET_SECONDS": "2.4", "QUEUE_BUDGET_SECONDS": "1.0"})
+    until_a_key_is_known(driver)
     driver.fault(Port.KEYS, Mode.HANGING)
     with ThreadPoolExecutor(4) as pool:
         flood = [pool.submit(driver.post, forged(f"198.51.100.{number}")) for number in range(40)]

@@ -172,7 +172,7 @@ def test_a_saturated_instance_with_a_queue_that_hangs(gcp: GcpDriver, tmp_path: 
                 counts.append(threads(worker))
         # gunicorn's own, one for each request in queue and store each, the keys' two, and what gRPC keeps.
         assert max(counts) <= 3 * WORKERS + 24
-        assert counts[-1] <= max(counts[: WORKERS * 2])
+        assert counts[-1] <= max(counts[: WORKERS * 2]) + 4
         assert len(gcp.stored("spool/")) == 100
         gcp.lift()
         assert gcp_redrive(gcp, tmp_path) == {"sent": 100, "failed": 0, "skipped": False}
@@ -248,7 +248,9 @@ def test_the_length_alone_refuses(gcp: GcpDriver, tmp_path: Path) -> None:
 def test_large_bodies_do_not_add_up(gcp: GcpDriver, tmp_path: Path, chunked: bool) -> None:
     """Sixteen at once: 4 MiB each within 512 MB, and of 20 MB each not more is kept than shows that it is too much."""
     gcp.put_keys(planted.KEY)
-    with running(tmp_path, environment(gcp)) as function, ThreadPoolExecutor(WORKERS) as pool:
+    # All the time that a sender has, since a busy machine needs some for 64 MB; it is the memory that counts here.
+    env = environment(gcp, TIME_BUDGET_SECONDS="9", QUEUE_BUDGET_SECONDS="6.7")
+    with running(tmp_path, env) as function, ThreadPoolExecutor(WORKERS) as pool:
         assert function.post(signed()) == ACCEPTED
         (worker,) = function.workers()
         huge = HttpRequest(b"x" * 20_000_000, signed().headers)

@@ -363,6 +363,34 @@ def test_a_listed_caller_does_not_wait_beyond_its_time(rig: Rig) -> None:
     assert rig.exhaust(listed=True) == 0
 
 
+class QuickCondition(threading.Condition):
+    """A condition on which waiting takes the fake clock's time and no other; it remembers how long."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        self._clock.advance(timeout or 0)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("timeout", "found", "wait"), [(0.25, False, 0.25), (1, True, 1), (1.5, True, 1), (60, True, 1)]
+)
+def test_a_wait_for_a_token_is_as_long_as_that_takes_and_as_the_caller_has(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, timeout: float, found: bool, wait: float
+) -> None:
+    """Whichever is shorter, in one go; a token at the very end counts."""
+    rig.exhaust(listed=True)
+    condition = QuickCondition(rig.clock)
+    monkeypatch.setattr(rig.ring, "_changed", condition)
+    assert rig.ask(listed=True, timeout=timeout) is found
+    assert condition.waits == [pytest.approx(wait)]
+
+
 def test_who_waits_for_a_token_is_answered_by_another_s_fetch(rig: Rig) -> None:
     """A fetch that began after the call counts, whoever paid for it."""
     rig.exhaust(listed=True)

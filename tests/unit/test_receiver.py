@@ -659,15 +659,15 @@ def test_a_store_that_does_not_tell_leaves_the_address_unlisted() -> None:
 @pytest.mark.parametrize(
     ("ages", "shares"),
     [
-        ([0.0], [2.5, 2.5]),
-        ([2.0], [2.0, 2.5]),
-        ([5.5], [0.75, 2.5]),
-        ([3600.0], [2.5, 2.5]),
+        ([0.0], [2.25, 2.25]),
+        ([2.0], [1.25, 2.25]),
+        ([5.5], [0.75, 2.25]),
+        ([3600.0], [2.25, 2.25]),
     ],
 )
 def test_the_age_of_the_process_counts_once(ages: list[float], shares: list[float]) -> None:
     """The first request of an instance has waited for its start, the second has not; an old process was warm."""
-    rig = Rig()
+    rig = Rig(budget=4.5)
     rig.ages = ages
     rig.receive()
     rig.receive()
@@ -755,7 +755,7 @@ def test_a_bug_is_answered_503_and_logged_without_its_message() -> None:
     assert fields["error"] == "LookupError"
     file, _, line = str(fields["at"]).partition(":")
     assert file == "test_receiver.py"
-    assert line.isdigit()
+    assert int(line) == Broken.__call__.__code__.co_firstlineno + 1
     assert "planted" not in repr(rig.log.lines)
     assert json.loads(answer.body) == {"error": "unavailable"}
 

@@ -23,13 +23,13 @@ LEASE = "leases/redrive"
 class Rig:
     """A store with records of the past, and the redrive that finds them at noon."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
         self.clock = FakeClock()
         self.journal: list[str] = []
         self.queue = FakeQueue(journal=self.journal)
         self.store = FakeStore(self.clock, journal=self.journal)
         self.log = RecordingLog()
-        delivery = Delivery(self.queue, self.store, self.log, Limits(), self.clock.monotonic, self.clock.now)
+        delivery = Delivery(self.queue, self.store, self.log, limits or Limits(), self.clock.monotonic, self.clock.now)
         self.redrive = Redrive(delivery, self.clock.now, self.clock.monotonic)
 
     def keep(
@@ -170,6 +170,10 @@ def test_a_run_has_its_limits_when_none_are_given(rig: Rig) -> None:
     for kept in numbered(502):
         rig.keep(kept)
     assert rig.run() == (500, 0, False)
+    for kept in numbered(3):
+        rig.keep(kept)
+    rig.queue.before = lambda _: rig.clock.advance(44.5)
+    assert rig.run() == (2, 0, False)
     rig.queue.before = lambda _: rig.clock.advance(45)
     assert rig.run() == (1, 0, False)
 
@@ -238,6 +242,14 @@ def test_a_send_has_the_queue_s_share_of_the_time(rig: Rig) -> None:
     rig.run()
     assert rig.queue.timeouts == [2.5]
     assert set(rig.store.timeouts) == {5.0}
+
+
+def test_the_queue_has_its_share_however_small_the_store_s_is() -> None:
+    """Redrive is not bound by a sender's patience."""
+    rig = Rig(Limits(queue_seconds=2.5, store_seconds=0.5))
+    rig.keep()
+    rig.run()
+    assert rig.queue.timeouts == [2.5]
 
 
 # Poison
@@ -346,9 +358,11 @@ def test_a_lease_says_until_when_it_holds(rig: Rig) -> None:
     assert [json.loads(body) for body in bodies] == [{"until": NOON + 180}]
 
 
-@pytest.mark.parametrize(("left", "skipped"), [(180, True), (0.001, True), (0, False), (-1, False)])
+@pytest.mark.parametrize(
+    ("left", "skipped"), [(360.001, False), (360, True), (180, True), (0.001, True), (0, False), (-1, False)]
+)
 def test_a_lease_that_has_expired_is_taken_over(rig: Rig, left: float, skipped: bool) -> None:
-    """At its second and not before: the run that took it has died."""
+    """At its second and not before: the run that took it has died. Beyond twice a lease's time it is none."""
     rig.store.put(LEASE, json.dumps({"until": NOON + left}).encode(), {}, 1)
     rig.keep()
     assert rig.run() == ((0, 0, True) if skipped else (1, 0, False))
