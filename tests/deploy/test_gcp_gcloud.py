@@ -27,6 +27,10 @@ from tests.deploy.gcp import (
     script,
 )
 
+# Starts a program of the vendor's for each test.
+pytestmark = pytest.mark.slow
+
+
 SCRIPTS = ("deploy.sh", "destroy.sh")
 EVERYTHING = (
     "--silence-hours=12",

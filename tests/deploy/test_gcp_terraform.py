@@ -23,6 +23,10 @@ from tests.deploy.gcp import (
 )
 from tests.deploy.terraform_provider import SCHEMA, provider, terraform
 
+# Starts a program of the vendor's for each test.
+pytestmark = pytest.mark.slow
+
+
 WORDS_OF_TERRAFORM = {"count", "depends_on", "for_each", "lifecycle", "provider"}
 
 

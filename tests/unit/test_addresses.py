@@ -21,14 +21,12 @@ ENTRIES = ["192.0.2.10", "198.51.100.0/24", "2001:db8::1", "2001:db8:1::/48"]
 class Rig:
     """A store with its delivery, and the accepted addresses as an instance sees them."""
 
-    def __init__(self, *, absent_for: float = 0, max_age: float = 300) -> None:
+    def __init__(self, **seconds: float) -> None:
         self.clock = FakeClock()
         self.store = FakeStore(self.clock)
         self.log = RecordingLog()
         self.delivery = Delivery(FakeQueue(), self.store, self.log, monotonic=self.clock.monotonic)
-        self.accepted = AcceptedAddresses(
-            self.delivery, absent_for=absent_for, max_age=max_age, monotonic=self.clock.monotonic
-        )
+        self.accepted = AcceptedAddresses(self.delivery, monotonic=self.clock.monotonic, **seconds)
 
     def accept(self, entry: str) -> None:
         """What `addresses accept` does."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from core.bound import HardBound, HardTimeoutError, NoFreeWorkerError
+from core.bound import HardBound, HardTimeoutError, NoFreeWorkerError, _Job
 from tests.fakes import Hang
 
 LONG = 30.0
@@ -151,13 +151,22 @@ def test_waiting_for_a_worker_is_part_of_the_time(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
-def test_without_time_a_call_is_not_waited_for(hang: Hang, timeout: float) -> None:
-    """A share that is used up is a time-out and no error of another kind."""
+def test_without_time_a_call_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, hang: Hang, timeout: float) -> None:
+    """A share that is used up is a time-out and no error of another kind, and it is not stretched."""
+    waits: list[float] = []
+    wait = _Job.wait
+
+    def remember(job: _Job[None], seconds: float) -> None:
+        waits.append(seconds)
+        wait(job, seconds)
+
+    monkeypatch.setattr(_Job, "wait", remember)
     bound = HardBound(f"none{timeout}", 1)
     with pytest.raises(HardTimeoutError):
         bound.run(hang, timeout)
     with pytest.raises(NoFreeWorkerError):
         bound.run(hang, timeout)
+    assert waits == [0]
 
 
 def test_workers_that_come_back_are_free_again(hang: Hang) -> None:
@@ -177,12 +186,13 @@ def test_workers_that_come_back_are_free_again(hang: Hang) -> None:
 
 
 def test_calls_overlap_on_different_workers() -> None:
-    """Two calls that wait for each other both end."""
+    """Two calls that wait for each other both end; the threads are numbered for whoever looks at a dump."""
     bound = HardBound("overlap", 2)
     both = threading.Barrier(2)
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(bound.run, lambda: both.wait(LONG), LONG) for _ in range(2)]
         assert sorted(answer.result(LONG) for answer in answers) == [0, 1]
+    assert {thread.name for thread in threads("overlap")} == {"overlap-1", "overlap-2"}
 
 
 class Large:
@@ -221,7 +231,7 @@ def test_a_worker_without_work_ends_and_the_next_call_starts_another(monkeypatch
     monkeypatch.setattr("core.bound._IDLE_SECONDS", 0.01)
     bound = HardBound("idle", 2)
     for _ in range(3):
-        assert bound.run(lambda: 1, LONG) == 1
+        assert bound.run(threading.current_thread, LONG).name == "idle-1"
         assert eventually(lambda: threads("idle") == [])
     both = threading.Barrier(2)
     with ThreadPoolExecutor(2) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -595,4 +596,7 @@ def test_what_a_queue_or_store_raises_outside_its_calls_does_not_lose_the_event(
 
 def test_the_limits_are_the_budget_s_shares() -> None:
     """2.5 s each, a rest of 15 s, and as many calls as a small instance needs."""
-    assert Limits() == Limits(queue_seconds=2.5, store_seconds=2.5, workers=8, rest_seconds=15)
+    limits = Limits()
+    assert limits == Limits(queue_seconds=2.5, store_seconds=2.5, workers=8, rest_seconds=15)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        limits.workers = 9  # type: ignore[misc]

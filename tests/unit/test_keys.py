@@ -6,6 +6,7 @@ sees what the test has made of the clock.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -477,6 +478,8 @@ def test_keys_of_the_settings_never_change() -> None:
     assert keys.refresh(1) is False
     assert keys.refresh(1, listed=True) is False
     assert keys.current() == (KEY, OTHER_KEY)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        keys.keys = ()  # type: ignore[misc]
 
 
 def _until(condition: Callable[[], bool]) -> None:

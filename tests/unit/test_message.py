@@ -76,7 +76,7 @@ def test_a_time_is_written_as_rfc_3339_has_it(time: datetime, text: str) -> None
 
 def test_a_message_carries_the_signed_bytes_and_the_contract_s_attributes() -> None:
     """Exactly these; what says nothing is left out."""
-    sent = of_event()
+    sent = QueueMessage.of_event(BODY, Envelope.parse(BODY), SIGNATURE)
     assert sent.body == BODY
     assert sent.id == hashlib.sha256(BODY).hexdigest()
     assert sent.attributes == {

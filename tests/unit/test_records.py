@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -113,6 +114,8 @@ def test_what_was_stored_comes_back(sent: QueueMessage) -> None:
     """Message, reason and address."""
     record = StoredRecord.read(stored(sent))
     assert record == StoredRecord("spool/key", sent, "queue_failed", "192.0.2.1")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.reason = "other"  # type: ignore[misc]
 
 
 def test_metadata_names_are_read_in_any_case() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -527,6 +528,14 @@ def test_counts_stop_at_ten_thousand(rig: Rig) -> None:
         rig.store.put(f"spool/{number:05}", b"", {}, 1)
     assert rig.redrive.gauges().spool_count == 10_000
     assert len(rig.redrive.records(SPOOL_PREFIX)) == 10_000
+
+
+@pytest.mark.parametrize("value", [Gauges(0, 0, 0, 0, 0), RedriveReport(0, 0, False, Gauges(0, 0, 0, 0, 0))])
+def test_a_report_is_frozen(value: Gauges | RedriveReport) -> None:
+    """What was counted stands."""
+    for field in dataclasses.fields(value):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
 
 
 # A person's commands
