@@ -1,0 +1,84 @@
+"""What the two forms of the HTTP function share: a request from its parts, and the receiver at work on a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from azure_function.telemetry import AzureLog, Line
+from core.http import Headers, Request, Response
+from core.receiver import Receiver
+from core.settings import Settings
+from core.source_ip import from_forwarded
+
+_FORWARDED: Final = "x-forwarded-for"
+_WAITED_SECONDS: Final = 2.0
+
+
+class Webhook:
+    """The receiver, as a coroutine calls it. One per instance.
+
+    Args:
+        receiver: what answers.
+        settings: how to read a request.
+        log: gathers what is said on the threads.
+        workers: how many requests are worked on at once; further ones wait, which counts as their time.
+        started_at: when the instance began to start, in seconds since the epoch.
+    """
+
+    def __init__(
+        self, receiver: Receiver, settings: Settings, log: AzureLog, workers: int, started_at: float | None = None
+    ) -> None:
+        self.settings: Final = settings
+        self._receiver: Final = receiver
+        self._log: Final = log
+        self._threads: Final = ThreadPoolExecutor(workers, "request")
+        self._ready_at: Final = time.time()
+        self._started_at: Final = started_at
+
+    def request(
+        self,
+        method: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        arrived_at: float,
+        length: int | None = None,
+    ) -> Request:
+        """A request from its parts.
+
+        The client's address is the element of ``X-Forwarded-For`` that ``trusted_proxy_hops`` names, counted from the
+        right: the last is what Azure's front end wrote, with a port; behind Front Door the last but one.
+        """
+        found = Headers(headers)
+        source = from_forwarded(found.get_all(_FORWARDED), self.settings.trusted_proxy_hops)
+        return Request(method, found, body, source, self._waiting_since(arrived_at), length)
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to a request. Never raises."""
+        lines: list[Line] = []
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._log.gather, lambda: self._receiver.receive(request), lines
+            )
+        finally:
+            self._log.emit(lines)
+
+    def say(self, lines: list[Line]) -> None:
+        """Write what a form of the function has to say itself."""
+        self._log.emit(lines)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
+
+    def _waiting_since(self, arrived_at: float) -> float:
+        """When the request reached the platform, as far as that can be known.
+
+        A request that comes as soon as the instance is ready is the one that it was started for.
+        """
+        if self._started_at is not None and arrived_at - self._ready_at < _WAITED_SECONDS:
+            return self._started_at
+        return arrived_at
