@@ -33,8 +33,11 @@ class Placed(StrEnum):
 
 @dataclass(slots=True)
 class Trace:
-    """What a delivery did, for one log line; milliseconds."""
+    """Where the time of one request went, for its log line; milliseconds."""
 
+    screen_ms: float | None = None
+    """The decision, with every wait that it took: ``keys_ms`` is part of it."""
+    keys_ms: float | None = None
     queue_ms: float | None = None
     store_ms: float | None = None
     claim_check: bool = False

@@ -113,6 +113,8 @@ NUMBER_FIELDS: Final = frozenset(
         "status",
         "size",
         "duration_ms",
+        "screen_ms",
+        "keys_ms",
         "queue_ms",
         "store_ms",
         "listed",

@@ -43,12 +43,14 @@ class Receiver:
     def receive(self, request: Request) -> Response:
         """The answer to one request: 200 only once a durable place has the event. Never raises."""
         started = self.monotonic()
+        trace = Trace()
         try:
             deadline = Deadline.start(self.budget_seconds, self._already_spent(request), self.monotonic)
-            outcome = self._screen(request, deadline)
+            outcome = self._screen(request, deadline, trace)
+            trace.screen_ms = self._since(started)
             if isinstance(outcome, Refused):
-                return self._refuse(request, outcome, started)
-            return self._place(request, outcome, deadline, started)
+                return self._refuse(request, outcome, started, trace)
+            return self._place(request, outcome, deadline, started, trace)
         except Exception as error:  # noqa: BLE001 - the last line of defence: one log line that alarms, one plain answer
             record(self.log, log.INTERNAL_ERROR, error=log.error_code(error), at=_where(error))
             return http.UNAVAILABLE
@@ -60,17 +62,17 @@ class Receiver:
             return self.now() - request.received_at
         return self.process_age() if first else 0.0
 
-    def _screen(self, request: Request, deadline: Deadline) -> Outcome:
+    def _screen(self, request: Request, deadline: Deadline, trace: Trace) -> Outcome:
         policy = self._known_policy()
         allowance = Deadline(self.monotonic() + deadline.share(self.refresh_seconds), self.monotonic)
-        asked = self.keys.due() and self.keys.refresh(allowance.remaining())
+        asked = self.keys.due() and self._refresh(allowance, trace)
         outcome = screen(request, self.keys.current(), policy, self.now())
         if not asked and isinstance(outcome, Refused) and _may_be_new_key(outcome):
             # Dastra's address is most likely an accepted one, and must be served before those who only pretend.
             listed = policy.listed(request.source) or request.source in self.accepted_addresses.remembered(
                 allowance.remaining() / 2
             )
-            if self.keys.refresh(allowance.remaining(), listed=listed):
+            if self._refresh(allowance, trace, listed=listed):
                 outcome = screen(request, self.keys.current(), policy, self.now())
         if not isinstance(outcome, Refused) and not outcome.listed:
             accepted = self.accepted_addresses.look_up(deadline.share(min(READ_SECONDS, self.refresh_seconds)))
@@ -78,12 +80,28 @@ class Receiver:
                 outcome = screen(request, self.keys.current(), policy.also(accepted), self.now())
         return outcome
 
+    def _refresh(self, allowance: Deadline, trace: Trace, *, listed: bool = False) -> bool:
+        started = self.monotonic()
+        try:
+            return self.keys.refresh(allowance.remaining(), listed=listed)
+        finally:
+            trace.keys_ms = round((trace.keys_ms or 0.0) + self._since(started), 1)
+
+    def _since(self, started: float) -> float:
+        return round((self.monotonic() - started) * 1000, 1)
+
     def _known_policy(self) -> Policy:
         accepted = self.accepted_addresses.known()
         return self.policy.also(accepted) if accepted.addresses or accepted.networks else self.policy
 
-    def _place(self, request: Request, outcome: Accepted | Quarantined, deadline: Deadline, started: float) -> Response:
-        trace = Trace()
+    def _place(
+        self,
+        request: Request,
+        outcome: Accepted | Quarantined,
+        deadline: Deadline,
+        started: float,
+        trace: Trace,
+    ) -> Response:
         if not outcome.listed:
             record(self.log, log.UNLISTED_ADDRESS, source_ip=request.source, key=outcome.key.fingerprint)
         if isinstance(outcome, Accepted):
@@ -101,19 +119,17 @@ class Receiver:
             response,
             request,
             started,
+            trace,
             reason=reason,
             event_id=outcome.message.id,
             event_type=plain_token(envelope.event_type) if envelope else None,
             webhook_id=plain_token(envelope.webhook_id) if envelope else None,
             key=outcome.key.fingerprint,
             listed=outcome.listed,
-            queue_ms=trace.queue_ms,
-            store_ms=trace.store_ms,
-            claim_check=trace.claim_check or None,
         )
         return response
 
-    def _refuse(self, request: Request, outcome: Refused, started: float) -> Response:
+    def _refuse(self, request: Request, outcome: Refused, started: float, trace: Trace) -> Response:
         response = http.REFUSALS[outcome.status]
         listed = self._known_policy().listed(request.source)
         event = _refusal_event(outcome, listed=listed)
@@ -123,13 +139,19 @@ class Receiver:
             if seen % _SCANNER_SAMPLE != 1:
                 self.log.count(event)
                 return response
-            self._write(event, response, request, started, reason=outcome.reason.value, seen=seen)
+            self._write(event, response, request, started, trace, reason=outcome.reason.value, seen=seen)
         else:
-            self._write(event, response, request, started, reason=outcome.reason.value, listed=listed)
+            self._write(event, response, request, started, trace, reason=outcome.reason.value, listed=listed)
         return response
 
     def _write(
-        self, event: LogEvent, response: Response, request: Request, started: float, **fields: Value | None
+        self,
+        event: LogEvent,
+        response: Response,
+        request: Request,
+        started: float,
+        trace: Trace,
+        **fields: Value | None,
     ) -> None:
         record(
             self.log,
@@ -137,7 +159,12 @@ class Receiver:
             status=response.status,
             source_ip=request.source,
             size=request.length or len(request.body),
-            duration_ms=round((self.monotonic() - started) * 1000, 1),
+            duration_ms=self._since(started),
+            screen_ms=trace.screen_ms,
+            keys_ms=trace.keys_ms,
+            queue_ms=trace.queue_ms,
+            store_ms=trace.store_ms,
+            claim_check=trace.claim_check or None,
             **fields,
         )
 

@@ -107,6 +107,7 @@ def common(status: int, **fields: Value) -> dict[str, Value]:
         "source_ip": LISTED,
         "size": SIZE,
         "duration_ms": 0.0,
+        "screen_ms": 0.0,
         "event_id": event_id(event()),
         "event_type": "TaskCreation",
         "webhook_id": "4242",
@@ -289,11 +290,14 @@ def test_a_refused_request_with_a_well_formed_signature_has_its_line(
         "status": answer.status,
         "size": len(asked.body),
         "duration_ms": 0.0,
+        "screen_ms": 0.0,
         "reason": reason,
         "listed": asked.source == LISTED,
     }
     if asked.source:
         expected["source_ip"] = asked.source
+    if reason == "wrong_signature":
+        expected["keys_ms"] = 0.0
     assert rig.the_line() == (event_, expected)
     assert rig.queue.journal == []
     assert rig.store.objects == {}
@@ -331,6 +335,7 @@ def test_a_scanner_is_logged_at_the_first_request_and_then_one_in_a_hundred(
             "source_ip": LISTED,
             "size": len(asked.body),
             "duration_ms": 0.0,
+            "screen_ms": 0.0,
             "reason": reason,
             "seen": seen,
         }
@@ -402,6 +407,8 @@ def test_while_no_key_is_known_a_claim_is_503_and_each_request_asks_again() -> N
             "source_ip": LISTED,
             "size": SIZE,
             "duration_ms": 0.0,
+            "screen_ms": 0.0,
+            "keys_ms": 0.0,
             "reason": "no_key",
             "listed": True,
         },
@@ -716,6 +723,27 @@ def test_the_duration_is_the_request_s_own() -> None:
     rig.receive()
     fields = rig.the_line()[1]
     assert (fields["duration_ms"], fields["queue_ms"]) == (123.5, 123.5)
+
+
+def test_a_wait_for_keys_is_told_apart_from_the_rest_of_the_decision() -> None:
+    """The refresh's own time, and the decision's with it and with the look-up of the address; the queue's is not in."""
+    rig = Rig(OBSERVE)
+
+    def keys(_: int) -> None:
+        rig.clock.advance(0.2)
+
+    def addresses(_: str, __: str) -> None:
+        rig.clock.advance(0.03)
+
+    def queue(_: QueueMessage) -> None:
+        rig.clock.advance(1)
+
+    rig.clock.advance(900)
+    rig.source.before, rig.store.before, rig.queue.before = keys, addresses, queue
+    assert rig.receive(request(source=UNLISTED)) is http.ACCEPTED
+    (fields,) = rig.log.of(log.ACCEPTED)
+    names = ("keys_ms", "screen_ms", "queue_ms", "duration_ms")
+    assert [fields[name] for name in names] == [200.0, 230.0, 1000.0, 1230.0]
 
 
 def test_the_address_check_comes_out_of_the_same_budget() -> None:
