@@ -16,7 +16,7 @@ ALARM_EMAIL ?=
 ARGS ?=
 
 BIN := .venv/bin
-PACKAGES := core aws_lambda gcp_function cli
+PACKAGES := core aws_lambda azure_function gcp_function cli
 CODE := $(PACKAGES) scripts benchmarks tests
 # One stamp for each PYTHON asked for: asking for another one builds .venv anew.
 READY := .venv/.ready$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
@@ -46,6 +46,10 @@ run: $(READY) ## Start the receiver on this machine, emulators included (PORT=80
 build-aws: ## Build the Lambda bundle (build/aws/ and build/aws.zip)
 	@$(find-python); "$$python" scripts/build_aws.py $(ARGS)
 
+.PHONY: build-azure
+build-azure: ## Build the directory that azd and func publish (build/azure/)
+	@$(find-python); "$$python" scripts/build_azure.py $(ARGS)
+
 .PHONY: build-gcp
 build-gcp: ## Stage the directory that Google Cloud builds (build/gcp/)
 	@$(find-python); "$$python" scripts/build_gcp.py $(ARGS)
@@ -58,6 +62,10 @@ deploy-gcp: ## Deploy to Google Cloud with gcloud (PROJECT=id ALARM_EMAIL=addres
 .PHONY: destroy-gcp
 destroy-gcp: ## Remove what deploy-gcp made (PROJECT=id ARGS=--dry-run)
 	@infra/gcp/destroy.sh --project '$(PROJECT)' $(ARGS)
+
+.PHONY: deploy-azure
+deploy-azure: ## Deploy to Azure with azd (docs/deploy-azure.md)
+	azd up $(ARGS)
 
 .PHONY: try-aws
 try-aws: $(READY) ## Deploy to a local AWS as it is, send, read the queue, delete: no account needed
@@ -73,6 +81,10 @@ smoke-aws: $(READY) ## The same on your AWS account, in a throwaway stack; asks 
 smoke-gcp: $(READY) ## The same on Google Cloud (PROJECT=id ALARM_EMAIL=address)
 	@$(MAKE) build-gcp ARGS=
 	@$(BIN)/python scripts/smoke_gcp.py --project '$(PROJECT)' --alarm-email '$(ALARM_EMAIL)' $(ARGS)
+
+.PHONY: smoke-azure
+smoke-azure: $(READY) ## The same on Azure (ARGS='--subscription ID --dry-run')
+	@$(BIN)/python scripts/smoke_azure.py $(ARGS)
 
 ##@ Check
 
@@ -119,12 +131,15 @@ setup: $(READY) ## Make .venv with everything the other targets need
 tools: $(READY) ## Install what test-slow needs into build/tools: SAM, Lambda's runtime, LocalStack, scanners
 	@$(BIN)/python scripts/aws_tools.py sam runtime emulator localstack
 	@$(BIN)/python scripts/gcp_tools.py
+	@$(BIN)/python scripts/azure_tools.py
 
-.PHONY: aws-tools gcp-tools
+.PHONY: aws-tools gcp-tools azure-tools
 aws-tools: $(READY)
 	@$(BIN)/python scripts/aws_tools.py $(ARGS)
 gcp-tools: $(READY)
 	@$(BIN)/python scripts/gcp_tools.py $(ARGS)
+azure-tools: $(READY)
+	@$(BIN)/python scripts/azure_tools.py $(ARGS)
 
 .PHONY: fmt
 fmt: $(READY) ## Format the code and mend what the linter can mend

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.rows import Row
 
-GROUPS: Final = ("screening", "handler", "cold_start", "memory", "hanging", "aws_bundle", "gcp")
+GROUPS: Final = ("screening", "handler", "cold_start", "memory", "hanging", "aws_bundle", "azure", "gcp")
 RESULT: Final = Path("build/bench.json")
 
 

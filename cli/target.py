@@ -82,7 +82,11 @@ class Cloud(Protocol):
         """What to do about an error code of this cloud's services."""
 
 
-CLOUDS: Final[Mapping[str, str]] = {"aws": "cli.clouds.aws", "gcp": "cli.clouds.gcp"}
+CLOUDS: Final[Mapping[str, str]] = {
+    "aws": "cli.clouds.aws",
+    "azure": "cli.clouds.azure",
+    "gcp": "cli.clouds.gcp",
+}
 """Each cloud with the module that has its ``cloud()``, imported when it is needed. The first one is the default."""
 
 

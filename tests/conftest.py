@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +12,6 @@ if TYPE_CHECKING:
     from tests.drivers import Platform
 
 pytest_plugins = ("tests.log_check",)
-
-# Azure's part is not finished, and joins the suite when its packages are installed (dependency group `azure-function`).
-collect_ignore_glob = (
-    [] if find_spec("azure.identity") else ["*/test_azure_*.py", "*/azure_function/*", "*/test_three_clouds.py"]
-)
 
 
 @pytest.fixture(scope="session")

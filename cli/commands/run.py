@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cli.local.cloud import Handled, Start
     from cli.local.show import Screen
 
-CLOUDS: Final[Mapping[str, str | None]] = {"aws": "cli.local.aws", "gcp": "cli.local.gcp", "azure": None}
+CLOUDS: Final[Mapping[str, str | None]] = {"aws": "cli.local.aws", "gcp": "cli.local.gcp", "azure": "cli.local.azure"}
 """Each cloud with the module that has its ``start`` (see ``cli.local.cloud``), or None while it has no local run."""
 _LOOPBACK: Final = "127.0.0.1,::1"
 _ALLOWLIST: Final = "DASTRA_SOURCE_IP_ALLOWLIST"

@@ -26,7 +26,7 @@ from tests import planted
 from tests.contract.bypass import NAME
 from tests.planted import KEY, OTHER_KEY
 
-pytestmark = [pytest.mark.emulator, pytest.mark.slow]
+pytestmark = pytest.mark.emulator
 
 NAMES: Final = "bundle"
 CLIENT: Final = "192.0.2.44"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib.util import find_spec
 from typing import Final, Protocol
 
 LISTED: Final = "192.0.2.44"
@@ -201,9 +200,7 @@ def register(cloud: Cloud) -> None:
 
 
 def load() -> dict[str, Cloud]:
-    """Every cloud that has a module here, by name; Azure, which is not finished, only where its packages are."""
+    """Every cloud that has a module here, by name."""
     for module in pkgutil.iter_modules(__path__):
-        if module.name == "azure" and find_spec("azure.identity") is None:
-            continue
         importlib.import_module(f"{__name__}.{module.name}")
     return CLOUDS
