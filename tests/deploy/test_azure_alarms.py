@@ -241,7 +241,7 @@ def test_azures_own_event_is_known_here() -> None:
 
 def diagnosed(texts: Mapping[str, str]) -> dict[str, list[str]]:
     """What Microsoft's parser finds wrong in queries; the tests skip where it is not installed."""
-    if reason := azure_tools.missing():
+    if reason := azure_tools.KUSTO.missing():
         pytest.skip(reason)
     given = json.dumps({"tables": TABLES, "queries": texts})
     run = subprocess.run(azure_tools.command(), input=given, capture_output=True, text=True, check=True, timeout=100)

@@ -1,19 +1,12 @@
-"""Blob Storage and Key Vault through the official SDKs, before the local run's stand-in and, where it is, Azurite.
-
-Azurite is looked for on PATH, in ``node_modules`` here, and where AZURITE says (``npm install azurite``).
-"""
+"""Blob Storage and Key Vault through the official SDKs, before the local run's stand-in and, where it is, Azurite."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -24,6 +17,7 @@ from azure_function.blob_store import BlobStore, container_client
 from azure_function.consumer import blob_fetch
 from azure_function.places import SecretPlace, StorePlace
 from azure_function.vault_keys import VaultKeys
+from cli.local import azurite
 from cli.local.azure_emulator import AzureEmulator
 from cli.local.azure_services import ACCOUNT
 from cli.local.faults import LOOPBACK, Fault
@@ -47,51 +41,19 @@ def _store(url: str, seconds: float, connections: int) -> BlobStore:
     return BlobStore(StorePlace.parse(url), _no_identity, seconds, connections)
 
 
-def azurite() -> str | None:
-    """The program, where there is one."""
-    beside = ROOT / "node_modules" / ".bin" / "azurite-blob"
-    return os.environ.get("AZURITE") or shutil.which("azurite-blob") or (str(beside) if beside.exists() else None)
-
-
-@contextmanager
-def running_azurite(program: str, folder: Path) -> Iterator[str]:
-    """Azurite's blob service on a free port; its address."""
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        port = sock.getsockname()[1]
-    command = [program, "--blobHost", LOOPBACK, "--blobPort", str(port), "--location", str(folder), "--silent"]
-    with (folder / "azurite.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--disableTelemetry", "--skipApiVersionCheck"], stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex((LOOPBACK, port)) == 0:
-                    break
-            assert process.poll() is None, (folder / "azurite.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield f"http://{LOOPBACK}:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 @pytest.fixture(scope="module", params=["stand-in", "azurite"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorePlace]:
+def place(request: pytest.FixtureRequest) -> Iterator[StorePlace]:
     """A container in either service."""
     if request.param == "stand-in":
         with AzureEmulator() as emulator:
             emulator.services.create_container(CONTAINER)
             yield StorePlace.parse(emulator.container_url(CONTAINER))
         return
-    program = azurite()
+    program = azurite.find()
     if program is None:
-        pytest.skip("needs Azurite: npm install azurite, or name its program azurite-blob in AZURITE")
-    with running_azurite(program, tmp_path_factory.mktemp("azurite")) as address:
-        found = StorePlace.parse(f"{address}/{ACCOUNT}/{CONTAINER}")
+        pytest.skip("needs Azurite: make azure-tools, or name its program azurite-blob in AZURITE")
+    with azurite.running(program) as port:
+        found = StorePlace.parse(f"http://{LOOPBACK}:{port}/{ACCOUNT}/{CONTAINER}")
         container_client(found, _no_identity, SECONDS, 2).create_container()
         yield found
 
