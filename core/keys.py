@@ -24,6 +24,9 @@ REFRESH_SECONDS: Final = 1.0
 MAX_AGE_SECONDS: Final = 900.0
 """A key taken out of the secret store is out of use after this long, on an instance that gets requests."""
 _RETRY_SECONDS: Final = 60.0
+MOST_WAITING: Final = 4
+"""Requests that wait for a token at once. Forged ones from a listed address must not hold every thread of an instance:
+the addresses are shared with others."""
 
 
 @dataclass(slots=True)
@@ -75,6 +78,7 @@ class KeyRing:
         self._listed: Final = _Bucket(10, 1.0, 10, now)
         self._others: Final = _Bucket(5, 10.0, 5, now)
         self._keys: tuple[SignatureKey, ...] = ()
+        self._waiting = 0
         self._begun = 0
         self._ended = 0
         self._renew_at = now
@@ -92,24 +96,26 @@ class KeyRing:
 
         Args:
             timeout: seconds that the caller can wait.
-            listed: whether the request came from a listed address. Then it may wait for a token as well.
+            listed: whether the request came from a listed address. Then it may wait for a token as well, unless
+                :data:`MOST_WAITING` do already.
         """
         ends_at = self._monotonic() + timeout
         with self._changed:
             wanted = self._begun + 1
             while self._ended < wanted:
                 now = self._monotonic()
-                if self._begun > self._ended:
+                under_way = self._begun > self._ended
+                if under_way:
                     pause = ends_at - now
                 elif (self._listed if listed else self._others).take(now):
                     break
-                elif listed:
+                elif listed and self._waiting < MOST_WAITING:
                     pause = min(self._listed.delay(now), ends_at - now)
                 else:
                     return False
                 if now >= ends_at:
                     return False
-                self._changed.wait(max(pause, 0.001))
+                self._wait(pause, for_token=not under_way)
             else:
                 return True
             self._begun += 1
@@ -124,6 +130,13 @@ class KeyRing:
                 self._ended = self._begun
                 self._changed.notify_all()
         return True
+
+    def _wait(self, seconds: float, *, for_token: bool) -> None:
+        self._waiting += for_token
+        try:
+            self._changed.wait(max(seconds, 0.001))
+        finally:
+            self._waiting -= for_token
 
     def _fetch(self, timeout: float) -> tuple[SignatureKey, ...]:
         try:

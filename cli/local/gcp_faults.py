@@ -78,8 +78,9 @@ class GrpcFaultProxy(FaultProxy):
                 try:
                     await asyncio.wait({reading, down}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    if not reading.done():
-                        reading.cancel()
+                    if not reading.cancel():
+                        # Looked at, or asyncio reports what nobody heard, such as a client that is gone.
+                        reading.exception()
                 if not reading.done() or reading.cancelled():
                     await down
                     return

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from core.keys import MAX_AGE_SECONDS, REFRESH_SECONDS, KeyRing, StaticKeys
+from core.keys import MAX_AGE_SECONDS, MOST_WAITING, REFRESH_SECONDS, KeyRing, StaticKeys
 from core.log import KEYS_FAILED, KEYS_LOADED
 from core.ports import PortError
 from core.signature import SignatureKey
@@ -401,6 +401,38 @@ def test_who_waits_for_a_token_is_answered_by_another_s_fetch(rig: Rig) -> None:
     assert rig.ask(listed=False)
     assert waiting.result(WAIT) is True
     assert rig.source.fetches == fetches + 1
+
+
+def test_few_wait_for_a_token_at_once(rig: Rig) -> None:
+    """Forged requests from a shared address cannot hold every thread: beyond the few, the answer is no, at once."""
+    rig.exhaust(listed=True)
+    waiting = [rig.ask_aside(listed=True, timeout=0.5) for _ in range(MOST_WAITING)]
+    _until(lambda: len(rig.ring._changed._waiters) == MOST_WAITING)  # type: ignore[attr-defined]
+    assert rig.ask_aside(listed=True, timeout=10_000).result(WAIT) is False
+    rig.clock.advance(0.5)
+    assert [one.result(WAIT) for one in waiting] == [False] * MOST_WAITING
+    rig.exhaust(listed=True)
+    again = rig.ask_aside(listed=True, timeout=2)
+    _until(lambda: len(rig.ring._changed._waiters) == 1)  # type: ignore[attr-defined]
+    rig.clock.advance(1)
+    assert again.result(WAIT) is True
+
+
+def test_any_number_waits_for_a_fetch_that_is_under_way(rig: Rig) -> None:
+    """A rotation in peace: a burst of events with the new key is answered by one more fetch, and none is turned away."""
+    rig.source.before = hanging_on(1, rig.hang)
+    first = rig.ask_aside(listed=True, timeout=60)
+    _until(lambda: rig.source.fetches == 1)
+    burst = [rig.ask_aside(listed=True, timeout=60) for _ in range(4 * MOST_WAITING)]
+    _until(lambda: len(rig.ring._changed._waiters) == len(burst))  # type: ignore[attr-defined]
+    rig.hang.end()
+    assert [one.result(WAIT) for one in (first, *burst)] == [True] * (1 + len(burst))
+    assert rig.source.fetches == 2
+    rig.exhaust(listed=True)
+    later = rig.ask_aside(listed=True, timeout=2)
+    _until(lambda: len(rig.ring._changed._waiters) == 1 or later.done())  # type: ignore[attr-defined]
+    rig.clock.advance(1)
+    assert later.result(WAIT) is True
 
 
 def test_forged_requests_cannot_keep_a_new_key_out(rig: Rig) -> None:
