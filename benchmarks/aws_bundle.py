@@ -13,9 +13,10 @@ from benchmarks.rows import Row, Sample
 from benchmarks.samples import genuine_event
 from benchmarks.stub import stub_queue
 from scripts import aws_tools, build_aws
+from scripts.python313 import find_python
 
 # The harness of the bundle's tests: the real runtime client in the Runtime Interface Emulator.
-from tests.bundle.rie import Environment
+from tests.bundle.aws.rie import Environment
 
 _ROUNDS: Final = 9
 _MOST_MB: Final = 12
@@ -24,7 +25,7 @@ _MEGABYTE: Final = 1_000_000
 
 def rows() -> Iterator[Row]:
     """Needs Python 3.13, as Lambda has; without it there is nothing to show."""
-    python = build_aws.find_python()
+    python = find_python()
     if python is None:
         sys.stderr.write("aws_bundle: left out, Python 3.13 was not found; install it, or name one in PYTHON313\n")
         return

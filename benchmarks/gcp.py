@@ -21,7 +21,7 @@ import flask
 from functions_framework import create_app
 
 from benchmarks.gcp_stub import stub_topic
-from benchmarks.handler import silence
+from benchmarks.quiet import silence
 from benchmarks.rows import KEY_TEXT, Row, Sample, alternate, compare
 from benchmarks.samples import BODY, KEY, SOURCE
 from cli.local.faults import Fault

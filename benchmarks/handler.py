@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.quiet import silence
 from benchmarks.rows import KEY_TEXT, Row, alternate, compare
 from benchmarks.samples import BODY, KEY, SOURCE, function_url_event
 from benchmarks.stub import stub_queue
@@ -93,10 +93,3 @@ def aws_environment(endpoint: str) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Send log lines where writing them costs what a pipe costs, and nobody reads them."""
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield

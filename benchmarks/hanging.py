@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from benchmarks.handler import INVENTED_ACCOUNT, settings, silence
+from benchmarks.handler import INVENTED_ACCOUNT, settings
+from benchmarks.quiet import silence
 from benchmarks.rows import Row
 from benchmarks.samples import BODY, KEY, function_url_event
 from cli.local.emulator import AwsEmulator, Names, provision

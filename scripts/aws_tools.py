@@ -15,71 +15,28 @@ Where Python 3.13 is missing, what needs it is left out with a word, and the tes
 from __future__ import annotations
 
 import argparse
-import hashlib
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.build_aws import RUNTIME, find_python  # noqa: E402 - after the path is set
+from scripts.python313 import RUNTIME, find_python  # noqa: E402 - after the path is set
+from scripts.tool_env import Environment, lock, make  # noqa: E402
 
-LOCKS: Final = ROOT / "infra" / "aws" / "tools"
-PLACE: Final = ROOT / "build" / "tools"
+LOCKS: Final = "infra/aws/tools"
 MAKE: Final = "make aws-tools"
 """What makes them, for messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """One of them; ``lambda_python`` says that it runs what Lambda runs, and so needs the same Python.
-
-    ``newest`` is the last day, as YYYY-MM-DD, whose releases its lock may hold; None for no limit.
-    """
-
-    name: str
-    lambda_python: bool
-    newest: str | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where it is, or would be."""
-        return PLACE / self.name
-
-    @property
-    def lock(self) -> Path:
-        """Its packages with versions and hashes."""
-        return LOCKS / f"{self.name}.txt"
-
-    @property
-    def stamp(self) -> Path:
-        """Holds the digest of the lock that it was filled from."""
-        return self.folder / ".filled-from"
-
-    def program(self, name: str) -> Path | None:
-        """A program of it, or None while it is not made from the present lock."""
-        path = self.folder / "bin" / name
-        return path if self.is_ready() and path.exists() else None
-
-    def is_ready(self) -> bool:
-        """Whether it is made from the present lock, and its interpreter still exists."""
-        return (
-            self.stamp.is_file()
-            and self.stamp.read_text("utf-8") == _digest(self.lock)
-            and (self.folder / "bin/python").exists()
-        )
-
-
-SAM: Final = Environment("sam", lambda_python=False)
-RUNTIME_CLIENT: Final = Environment("runtime", lambda_python=True)
-EMULATOR: Final = Environment("emulator", lambda_python=True)
-LOCALSTACK: Final = Environment("localstack", lambda_python=True, newest="2026-03-31")
+SAM: Final = Environment("sam", LOCKS, lambda_python=False)
+RUNTIME_CLIENT: Final = Environment("runtime", LOCKS, lambda_python=True)
+EMULATOR: Final = Environment("emulator", LOCKS, lambda_python=True)
+LOCALSTACK: Final = Environment("localstack", LOCKS, lambda_python=True, newest="2026-03-31")
 ALL: Final = (SAM, RUNTIME_CLIENT, EMULATOR, LOCALSTACK)
 
 
@@ -99,37 +56,6 @@ def rie() -> Path | None:
     found = sorted(SAM.folder.glob("lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-*"))
     wanted = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
     return next((path for path in found if path.name.endswith(wanted) and sys.platform == "linux"), None)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _uv(*arguments: str) -> None:
-    subprocess.run([sys.executable, str(ROOT / "scripts/uv.py"), *arguments], check=True)
-
-
-def make(environment: Environment, python: Path) -> None:
-    """Make one, from scratch."""
-    shutil.rmtree(environment.folder, ignore_errors=True)
-    environment.folder.parent.mkdir(parents=True, exist_ok=True)
-    _uv("venv", "--quiet", "--python", str(python), str(environment.folder))
-    _uv(
-        *("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"),
-        *("--python", str(environment.folder / "bin/python"), str(environment.lock)),
-    )
-    environment.stamp.write_text(_digest(environment.lock), "utf-8")
-
-
-def lock(environment: Environment) -> None:
-    """Write its lock anew."""
-    _uv(
-        *("pip", "compile", "--quiet", "--upgrade", "--generate-hashes", "--no-header", "--no-annotate"),
-        *("--python-version", RUNTIME if environment.lambda_python else "3.11"),
-        # A release held back has no answer for a Python that was not out yet.
-        *(("--exclude-newer", environment.newest) if environment.newest else ("--universal",)),
-        *(str(environment.lock.with_suffix(".in")), "--output-file", str(environment.lock)),
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Builds the bundle that both Lambda functions run: `python3 scripts/build_aws.py`, or through `sam build`.
+"""Builds the bundle that all Lambda functions run: `python3 scripts/build_aws.py`, or through `sam build`.
 
 One bundle for arm64 and x86_64: all but one of its files are the same for both, and the one that is not (the native
 half of pydantic) carries its architecture in its name, so that both lie side by side and Python loads the one that
@@ -20,13 +20,16 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-RUNTIME: Final = "3.13"
+sys.path.insert(0, str(ROOT))
+
+from scripts.python313 import RUNTIME, find_python  # noqa: E402 - after the path is set
+
 PLATFORMS: Final = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 """What Lambda's python3.13 runtime (Amazon Linux 2023, glibc 2.34) can load, in uv's spelling."""
 PACKAGES: Final = ("core", "aws_lambda")
@@ -63,37 +66,6 @@ class Bundle:
     unzipped: int
     files: int
     compiled_by: str | None
-
-
-def find_python() -> Path | None:
-    """A Python 3.13, found by running the candidates: a pyenv shim stands on PATH even where it leads nowhere."""
-    for candidate in _candidates():
-        try:
-            run = subprocess.run(
-                [candidate, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=30,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        version, _, executable = run.stdout.strip().partition(" ")
-        if run.returncode == 0 and version == RUNTIME:
-            return Path(executable)
-    return None
-
-
-def _candidates() -> Iterator[str]:
-    yield sys.executable
-    if named := os.environ.get("PYTHON313"):
-        yield named
-    yield f"python{RUNTIME}"
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from sorted((str(path) for path in pyenv.glob(f"versions/{RUNTIME}*/bin/python")), reverse=True)
-    found = _uv("python", "find", "--system", RUNTIME, check=False)
-    if found:
-        yield found.splitlines()[0]
 
 
 def _uv(*arguments: str, check: bool = True) -> str:

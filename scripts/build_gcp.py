@@ -1,8 +1,8 @@
 """Fills a folder that Cloud Run's Python buildpack takes as it is: `python3 scripts/build_gcp.py`.
 
 It holds what the functions import and nothing else, and requirements.txt with the locked versions and their hashes,
-which makes pip refuse everything else. The buildpack compiles the code itself. Both functions run from the one folder:
-`receive` and `redrive` of its main.py. The same inputs give the same bytes.
+which makes pip refuse everything else. The buildpack compiles the code itself. All functions run from the one folder:
+`receive`, `redrive` and `watch` of its main.py. The same inputs give the same bytes.
 
 Needs Python 3.11 and uv, which scripts/uv.py fetches where it is missing.
 """
@@ -28,9 +28,9 @@ DEFAULT_OUTPUT: Final = ROOT / "build" / "gcp"
 MAIN: Final = '''\
 """Where the buildpack looks for the functions. Written by scripts/build_gcp.py: change gcp_function/ instead."""
 
-from gcp_function.main import receive, redrive
+from gcp_function.main import receive, redrive, watch
 
-__all__ = ["receive", "redrive"]
+__all__ = ["receive", "redrive", "watch"]
 '''
 IGNORED: Final = """\
 # gcloud uploads everything else in this folder, a .env that somebody lays here included.

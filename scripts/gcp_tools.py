@@ -11,29 +11,18 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts import aws_tools  # noqa: E402 - after the path is set
+from scripts import tool_env  # noqa: E402 - after the path is set
 
 MAKE: Final = "make gcp-tools"
 
 
-@dataclass(frozen=True, slots=True)
-class Environment(aws_tools.Environment):
-    """An environment whose lock is in `infra/gcp/tools`."""
-
-    @property
-    def lock(self) -> Path:
-        """Its packages with versions and hashes."""
-        return ROOT / "infra/gcp/tools" / f"{self.name}.txt"
-
-
-CHECKOV: Final = Environment("checkov", lambda_python=False)
+CHECKOV: Final = tool_env.Environment("checkov", "infra/gcp/tools")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,12 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.lock:
-            aws_tools.lock(CHECKOV)
+            tool_env.lock(CHECKOV)
         elif CHECKOV.is_ready():
             print(f"{CHECKOV.name}: ready")
         else:
             print(f"{CHECKOV.name}: installing into {CHECKOV.folder}", flush=True)
-            aws_tools.make(CHECKOV, Path(sys.executable))
+            tool_env.make(CHECKOV, Path(sys.executable))
     except subprocess.CalledProcessError as error:
         print(f"error: uv failed with status {error.returncode} (see above)", file=sys.stderr)
         return 1

@@ -21,8 +21,8 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from cli.local.emulator import listeners  # noqa: E402 - after the path is set
 from cli.local.faults import LOOPBACK, reserve_port  # noqa: E402
+from cli.local.sockets import listeners  # noqa: E402 - after the path is set
 from scripts.aws_tools import EMULATOR  # noqa: E402
 
 REGION: Final = "eu-west-3"

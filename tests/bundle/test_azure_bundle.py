@@ -25,10 +25,12 @@ from scripts import build_azure
 from tests import planted
 from tests.contract.bypass import NAME
 from tests.planted import KEY, OTHER_KEY
+from tests.unit.api_stub import API_KEY, api_stub, webhook
 
 pytestmark = pytest.mark.emulator
 
 NAMES: Final = "bundle"
+CHECKED: Final = "bundle-api-key"
 CLIENT: Final = "192.0.2.44"
 HOST: Final = build_azure.ROOT / "cli" / "local" / "azure_host.py"
 ACCEPTED: Final = (200, b'{"status":"accepted"}')
@@ -231,6 +233,21 @@ def test_the_store_is_imported_when_it_is_needed_and_works(worker: Worker, empty
     assert worker.post(body)[:2] == (200, b'{"status":"quarantined"}')
     assert [blob.body for blob in empty.services.blobs(NAMES, "quarantine/")] == [body]
     assert "azure.storage.blob" in worker.ask(modules=asked)["modules"]
+
+
+def test_the_check_of_the_webhooks_is_a_timer_of_its_own(folder: Path, python: Path, emulator: AzureEmulator) -> None:
+    """Where it has a key, the worker has it too; its line is not dropped, and events come in beside it as before."""
+    emulator.create(CHECKED)
+    emulator.services.set_secret(CHECKED, API_KEY)
+    with api_stub() as api:
+        more = {"DASTRA_API_KEY_SECRET": emulator.secret_url(CHECKED), "DASTRA_API_URL": api.url}
+        api.has(webhook(1, 5, blocked=True))
+        with working(folder, python, emulator, more) as worker:
+            assert worker.started["functions"].keys() == {"receive", "redrive", "watch"}
+            assert worker.post(planted.body())[:2] == ACCEPTED
+            lines = [json.loads(line) for line in worker.ask(timer="watch")["lines"]]
+    assert [line["message"] for line in lines] == ["webhook_blocked", "webhook_check"]
+    assert lines[-1]["blocked"] == 1
 
 
 def test_the_timer_puts_the_spool_back_and_tells_how_full_the_store_is(worker: Worker, empty: AzureEmulator) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from cli.local.gcp_emulator import PROJECT
-from scripts import build_aws, build_gcp
+from scripts import build_gcp
+from scripts.python313 import find_python
 from tests import planted
 from tests.contract.answers import ACCEPTED, SPOOLED, UNAUTHORIZED
 from tests.contract.bypass import signed, unsigned
 from tests.drivers import LISTED, HttpRequest, Mode, Platform, Port
 from tests.drivers.gcp import GcpDriver
 from tests.drivers.gcp_process import running
+from tests.unit.api_stub import API_KEY, api_stub
 
 pytestmark = [pytest.mark.emulator, pytest.mark.slow]
 
@@ -33,7 +35,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> build_gcp.Source:
 def python(source: build_gcp.Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment that has the folder's requirements, each by its hash, and nothing else."""
     folder = tmp_path_factory.mktemp("environment")
-    wanted = build_aws.find_python() or Path(sys.executable)  # 3.13, as the deployed runtime, where there is one
+    wanted = find_python() or Path(sys.executable)  # 3.13, as the deployed runtime, where there is one
     uv = [sys.executable, str(build_gcp.ROOT / "scripts/uv.py")]
     for command in (
         [*uv, "venv", "--quiet", "--python", str(wanted), str(folder / "v")],
@@ -101,6 +103,11 @@ def test_it_serves_from_the_folder_alone(
     with running(tmp_path, env, target="redrive", source=main, folder=source.folder, command=command) as function:
         assert json.loads(function.post(HttpRequest(b"")).body) == {"sent": 1, "failed": 0, "skipped": False}
     assert gcp.messages()[-1].body == kept.body
+    gcp.put_secret(API_KEY)
+    with api_stub() as api:
+        more = {"DASTRA_API_KEY_SECRET": gcp.secret, "DASTRA_API_URL": api.url}
+        with running(tmp_path, env | more, target="watch", source=main, folder=source.folder, command=command) as check:
+            assert json.loads(check.post(HttpRequest(b"")).body) == {"webhooks": 1, "errors": 0, "blocked": 0}
     listed = subprocess.run(
         [str(python), "-c", "import sys, google.pubsub_v1; print([p for p in sys.path if p])"],
         cwd=source.folder,

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from cli.local.emulator import listeners
 from cli.local.faults import LOOPBACK, reserve_port
+from cli.local.sockets import listeners
 from scripts import aws_tools
 from scripts.local_aws import CREDENTIALS, REGION, ROOT
 

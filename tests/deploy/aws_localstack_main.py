@@ -23,7 +23,7 @@ from localstack.services.lambda_.invocation import (  # type: ignore[import-not-
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult  # type: ignore[import-not-found]
 from twisted.internet import endpoints  # type: ignore[import-not-found]
 
-from tests.bundle.rie import Environment, FunctionError, GoneError
+from tests.bundle.aws.rie import Environment, FunctionError, GoneError
 
 LOOPBACK = "127.0.0.1"
 

@@ -18,7 +18,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.local import emulator as module
-from cli.local.emulator import AwsEmulator, EmulatorError, Names, Resources, listeners, provision
+from cli.local.emulator import AwsEmulator, EmulatorError, Names, Resources, provision
+from cli.local.sockets import listeners
 
 pytest.importorskip("ministack", reason="needs the embedded AWS emulator: uv sync --group local")
 pytestmark = pytest.mark.emulator

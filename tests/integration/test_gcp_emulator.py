@@ -19,10 +19,10 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import PubsubMessage
 
-from cli.local.emulator import listeners
 from cli.local.faults import Fault
 from cli.local.gcp_emulator import INSTALL, PROJECT, EmulatorError, GcpEmulator, Names, pubsub_command
 from cli.local.gcp_faults import GrpcFaultProxy
+from cli.local.sockets import listeners
 from core.message import QueueMessage
 from core.ports import PortError
 from gcp_function.pubsub_queue import PubsubQueue, publisher

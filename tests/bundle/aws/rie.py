@@ -25,8 +25,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from cli.local.emulator import listeners
 from cli.local.faults import LOOPBACK, reserve_port
+from cli.local.sockets import listeners
 
 MOST_BYTES: Final = 6 * 1024 * 1024
 """Of a synchronous invocation's payload (Lambda quotas)."""

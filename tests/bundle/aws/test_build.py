@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import build_aws
+from scripts import build_aws, bundles, python313
 
 NATIVE = re.compile(r"\.cpython-313-(aarch64|x86_64)-linux-gnu\.so$")
 
@@ -143,8 +143,17 @@ def test_a_python_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: 
     works.write_text(f"#!/bin/sh\necho 3.13 {sys.executable}\n")
     works.chmod(0o755)
     monkeypatch.setattr(
-        build_aws, "_candidates", lambda: iter([str(tmp_path / "absent"), str(broken), sys.executable, str(works)])
+        python313, "_candidates", lambda: iter([str(tmp_path / "absent"), str(broken), sys.executable, str(works)])
     )
-    found = build_aws.find_python()
+    found = python313.find_python()
     version = subprocess.run([sys.executable, "--version"], capture_output=True, text=True, check=True).stdout
     assert found == Path(sys.executable), version
+
+
+def test_the_bill_of_materials_asks_for_what_the_build_installs() -> None:
+    """The same packages, versions and hashes, with the same one left out."""
+    lines = [
+        line for line in bundles.export("aws", "requirements.txt").splitlines() if not line.strip().startswith("#")
+    ]
+    assert lines == [line for line in build_aws._requirements().splitlines() if line.strip()]
+    assert bundles.RUNTIME_SHIPS["aws"] == build_aws.RUNTIME_SHIPS

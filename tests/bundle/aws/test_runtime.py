@@ -17,8 +17,8 @@ import pytest
 
 from scripts import build_aws
 from tests import planted
-from tests.bundle.conftest import starter
-from tests.bundle.rie import Environment, FunctionError, GoneError, Pool
+from tests.bundle.aws.conftest import starter
+from tests.bundle.aws.rie import Environment, FunctionError, GoneError, Pool
 from tests.drivers import LISTED, Driver, HttpRequest, Mode, Port
 from tests.drivers.aws import FRONTS, as_event
 from tests.drivers.aws_rie import RECEIVE, REDRIVE, RieDriver, Start
