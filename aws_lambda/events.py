@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from core.http import Headers, Request, Response
 from core.source_ip import from_forwarded, normalise
+from core.trace import XRAY_HEADER, from_xray, traceparent_of
 
 _FORWARDED: Final = "x-forwarded-for"
 _FAR_FUTURE: Final = 1e14
@@ -23,11 +24,12 @@ class NotHttpError(ValueError):
     """The event is of no front that this function knows."""
 
 
-def read_request(event: Any, trusted_proxy_hops: int) -> Request:
+def read_request(event: Any, trusted_proxy_hops: int, trace: str | None = None) -> Request:
     """Read the request that an event carries.
 
     The client's address comes from the request context. Only behind a load balancer, whose context has none, it is the
-    element of ``X-Forwarded-For`` that ``trusted_proxy_hops`` names, counted from the right.
+    element of ``X-Forwarded-For`` that ``trusted_proxy_hops`` names, counted from the right. ``trace`` is what Lambda
+    says about the invocation's trace; without it the front's own ``X-Amzn-Trace-Id`` counts.
 
     Raises:
         NotHttpError: the event is not an HTTP event of a known shape.
@@ -36,16 +38,16 @@ def read_request(event: Any, trusted_proxy_hops: int) -> Request:
         context = event["requestContext"]
         headers = Headers(_pairs(event))
         body = _body(event)
+        traceparent = traceparent_of(from_xray(trace), from_xray(headers.get(XRAY_HEADER)))
         if "http" in context:
             http = context["http"]
-            return Request(
-                str(http["method"]), headers, body, normalise(http.get("sourceIp")), _seconds(context.get("timeEpoch"))
-            )
+            source, received_at = normalise(http.get("sourceIp")), _seconds(context.get("timeEpoch"))
+            return Request(str(http["method"]), headers, body, source, received_at, trace=traceparent)
         if "elb" in context:
             source = from_forwarded(headers.get_all(_FORWARDED), trusted_proxy_hops)
-            return Request(str(event["httpMethod"]), headers, body, source)
-        source = normalise(context["identity"].get("sourceIp"))
-        return Request(str(event["httpMethod"]), headers, body, source, _seconds(context.get("requestTimeEpoch")))
+            return Request(str(event["httpMethod"]), headers, body, source, trace=traceparent)
+        source, received_at = normalise(context["identity"].get("sourceIp")), _seconds(context.get("requestTimeEpoch"))
+        return Request(str(event["httpMethod"]), headers, body, source, received_at, trace=traceparent)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise NotHttpError(
             "not an HTTP event: expected one of a function URL, API Gateway (payload 1.0 or 2.0) or a load balancer"

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from azure.functions import HttpRequest, HttpResponse
+from azure.functions import Context, HttpRequest, HttpResponse
 
 from azure_function.telemetry import AzureLog
-from azure_function.webhook import Webhook
+from azure_function.webhook import Webhook, trace_of
 from core import http
 from core.http import Headers, Response
 from core.log import Level, LogEvent, Metric, record
 from core.signature import HEADER, claims_signature
 
-Function = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
+Function = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 BODY_MISSING: Final = LogEvent("body_not_received", Level.ERROR, (Metric("BodyNotReceived"),))
 """What looks like a genuine event came without its body: switch the streaming form on (docs/adr/0006)."""
@@ -28,7 +28,8 @@ BODY_MISSING: Final = LogEvent("body_not_received", Level.ERROR, (Metric("BodyNo
 def function(webhook: Webhook, log: AzureLog) -> Function:
     """The function, for the programming model to register."""
 
-    async def receive(req: HttpRequest) -> HttpResponse:
+    # The worker gives a context to whoever has a parameter of this name, and insists on this very type.
+    async def receive(req: HttpRequest, context: Context = None) -> HttpResponse:  # type: ignore[assignment]
         arrived_at = time.time()
         headers = list(req.headers.items())
         body = req.get_body()
@@ -37,7 +38,8 @@ def function(webhook: Webhook, log: AzureLog) -> Function:
             log.gather(lambda: record(log, BODY_MISSING, status=http.UNAUTHORIZED.status), lines)
             webhook.say(lines)
             return write_response(http.UNAUTHORIZED)
-        return write_response(await webhook.answer(webhook.request(req.method, headers, body, arrived_at)))
+        request = webhook.request(req.method, headers, body, arrived_at, trace=trace_of(context))
+        return write_response(await webhook.answer(request))
 
     return receive
 

@@ -16,16 +16,17 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final
 
 import uvicorn
+from azure.functions import Context
 from azurefunctions.extensions import base
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as WebRequest
 from starlette.responses import Response as WebResponse
 
-from azure_function.webhook import Webhook
+from azure_function.webhook import Webhook, trace_of
 from core.http import Request, Response
 
 Endpoint = Callable[[WebRequest], Awaitable[WebResponse]]
-Function = Callable[[WebRequest], Coroutine[Any, Any, WebResponse]]
+Function = Callable[..., Coroutine[Any, Any, WebResponse]]
 
 ARRIVAL_SECONDS: Final = 10.0
 """How long an invocation waits for the request that belongs to it: as long as a sender waits for an answer."""
@@ -42,15 +43,16 @@ _DRAIN_SECONDS: Final = 2.0
 def function(webhook: Webhook) -> Function:
     """The function, for the programming model to register."""
 
-    async def receive(req: WebRequest) -> WebResponse:
-        answer = await webhook.answer(await read_request(req, webhook))
+    # The worker gives a context to whoever has a parameter of this name, and insists on this very type.
+    async def receive(req: WebRequest, context: Context = None) -> WebResponse:  # type: ignore[assignment]
+        answer = await webhook.answer(await read_request(req, webhook, trace_of(context)))
         await drain(req)
         return write_response(answer)
 
     return receive
 
 
-async def read_request(incoming: WebRequest, webhook: Webhook) -> Request:
+async def read_request(incoming: WebRequest, webhook: Webhook, trace: str | None = None) -> Request:
     """The request, its body exactly as it was sent, and of a body that is too large not more than that it is.
 
     Of a body that does not arrive whole in time, what has arrived: no signature holds for it, so it is refused and
@@ -61,7 +63,7 @@ async def read_request(incoming: WebRequest, webhook: Webhook) -> Request:
     most = webhook.settings.max_body_bytes
     length = _declared(incoming)
     if incoming.method != "POST" or (length is not None and length > most):
-        return webhook.request(incoming.method, headers, b"", arrived_at, length)
+        return webhook.request(incoming.method, headers, b"", arrived_at, length, trace)
     pieces: list[bytes] = []
     read = 0
     with contextlib.suppress(ClientDisconnect, TimeoutError):
@@ -69,9 +71,9 @@ async def read_request(incoming: WebRequest, webhook: Webhook) -> Request:
             async for piece in incoming.stream():
                 read += len(piece)
                 if read > most:
-                    return webhook.request(incoming.method, headers, b"", arrived_at, read)
+                    return webhook.request(incoming.method, headers, b"", arrived_at, read, trace)
                 pieces.append(piece)
-    return webhook.request(incoming.method, headers, b"".join(pieces), arrived_at)
+    return webhook.request(incoming.method, headers, b"".join(pieces), arrived_at, trace=trace)
 
 
 async def drain(incoming: WebRequest) -> None:

@@ -8,14 +8,23 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from azure.functions import Context
+
 from azure_function.telemetry import AzureLog, Line
 from core.http import Headers, Request, Response
 from core.receiver import Receiver
 from core.settings import Settings
 from core.source_ip import from_forwarded
+from core.trace import from_w3c, traceparent_of
 
 _FORWARDED: Final = "x-forwarded-for"
 _WAITED_SECONDS: Final = 2.0
+
+
+def trace_of(context: Context | None) -> str | None:
+    """What the host says about an invocation's trace, as it stands there: it may be nothing, or no trace at all."""
+    found = getattr(getattr(context, "trace_context", None), "trace_parent", None)
+    return found if isinstance(found, str) else None
 
 
 class Webhook:
@@ -46,15 +55,17 @@ class Webhook:
         body: bytes,
         arrived_at: float,
         length: int | None = None,
+        trace: str | None = None,
     ) -> Request:
-        """A request from its parts.
+        """A request from its parts; ``trace`` is what the host says about the invocation's own.
 
         The client's address is the element of ``X-Forwarded-For`` that ``trusted_proxy_hops`` names, counted from the
         right: the last is what Azure's front end wrote, with a port; behind Front Door the last but one.
         """
         found = Headers(headers)
         source = from_forwarded(found.get_all(_FORWARDED), self.settings.trusted_proxy_hops)
-        return Request(method, found, body, source, self._waiting_since(arrived_at), length)
+        traceparent = traceparent_of(from_w3c(trace))
+        return Request(method, found, body, source, self._waiting_since(arrived_at), length, traceparent)
 
     async def answer(self, request: Request) -> Response:
         """The answer to a request. Never raises."""

@@ -50,6 +50,8 @@ class Request:
     """When the platform got the request, in seconds since the epoch; None where the platform does not say."""
     length: int | None = None
     """The declared length in bytes of a body that was not read because it is too large; else None."""
+    trace: str | None = None
+    """The platform's own trace context as a W3C ``traceparent``, for a request that brings none of its own."""
 
     def __repr__(self) -> str:
         return f"Request(method={self.method!r}, body=<{len(self.body)} bytes>, source={self.source!r})"

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Self
 
 from core.envelope import Envelope
+from core.trace import is_traceparent
 
 CLAIMS_PREFIX: Final = "claims/"
 TYPE_PREFIX: Final = "eu.dastra."
@@ -33,7 +34,6 @@ ATTRIBUTE_NAMES: Final = (
 """Every attribute a message can have, by its CloudEvents name: nine, since SQS takes ten and a fork wants one."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def event_id(body: bytes) -> str:
@@ -82,7 +82,7 @@ class QueueMessage:
 
     @classmethod
     def _complete(cls, body: bytes, attributes: dict[str, str], traceparent: str | None, unlisted: bool) -> Self:
-        if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        if traceparent is not None and is_traceparent(traceparent):
             attributes["traceparent"] = traceparent
         if unlisted:
             attributes["sourceipcheck"] = UNLISTED

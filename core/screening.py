@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -12,6 +12,8 @@ from core.http import Request
 from core.message import QueueMessage
 from core.signature import HEADER, SignatureFault, SignatureKey, claims_signature, matching_key, read_signature
 from core.source_ip import EMPTY, AllowList
+from core.trace import HEADER as TRACE_HEADER
+from core.trace import is_traceparent
 
 
 class SourceIpMode(StrEnum):
@@ -94,6 +96,8 @@ class Refused:
 
 
 Outcome = Accepted | Quarantined | Refused
+Screen = Callable[[Request, Sequence[SignatureKey], Policy, float], Outcome]
+"""The form of ``screen``: a pure function that never raises, one for each kind of sender."""
 
 _METHOD: Final = Refused(405, RefusalReason.METHOD)
 _WRONG: Final = Refused(401, RefusalReason.WRONG_SIGNATURE, claimed=True)
@@ -139,7 +143,8 @@ def _refusal(
 
 def _admit(request: Request, signature: str, key: SignatureKey, policy: Policy, now: float) -> Outcome:
     listed = policy.listed(request.source)
-    traceparent = request.headers.get("traceparent")
+    given = request.headers.get(TRACE_HEADER)
+    traceparent = given if is_traceparent(given) else request.trace
     refused = not listed and policy.source_ip_mode is SourceIpMode.REJECT
     try:
         envelope = Envelope.parse(request.body)

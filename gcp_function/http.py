@@ -11,6 +11,7 @@ import flask
 
 from core.http import Headers, Request, Response
 from core.source_ip import from_forwarded
+from core.trace import CLOUD_HEADER, from_cloud_trace, traceparent_of
 
 _FORWARDED: Final = "x-forwarded-for"
 _PIECE: Final = 64 * 1024
@@ -36,12 +37,13 @@ def read_request(
     """
     headers = Headers(incoming.headers.items())
     source = from_forwarded(headers.get_all(_FORWARDED), trusted_proxy_hops)
+    trace = traceparent_of(from_cloud_trace(headers.get(CLOUD_HEADER)))
     length = incoming.content_length
     method = str(incoming.environ.get("REQUEST_METHOD"))  # as it was sent: `incoming.method` is in capitals
     if method != "POST":
-        return Request(method, headers, b"", source, received_at)
+        return Request(method, headers, b"", source, received_at, trace=trace)
     if length is not None and length > max_body_bytes:
-        return Request(method, headers, b"", source, received_at, length)
+        return Request(method, headers, b"", source, received_at, length, trace)
     try:
         body = _read(incoming.stream, max_body_bytes + 1)
     except Exception as error:
@@ -49,7 +51,7 @@ def read_request(
     if length is not None and len(body) < length:
         # Not a wrong signature, which would alarm.
         raise UnreadableError("shorter than its length")
-    return Request(method, headers, body, source, received_at)
+    return Request(method, headers, body, source, received_at, trace=trace)
 
 
 def write_response(response: Response, incoming: flask.Request) -> flask.Response:
