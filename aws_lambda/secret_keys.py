@@ -29,11 +29,22 @@ class SecretKeys:
             lambda session: session.client("secretsmanager", config=config(seconds, 2))
         )
 
-    def fetch(self, timeout: float) -> tuple[SignatureKey, ...]:  # noqa: ARG002 - set when the client was made
+    def fetch(self, timeout: float) -> tuple[SignatureKey, ...]:
         """Read the secret itself, never a cached value.
 
         Raises:
             PortError: it has no value yet, the value holds no key, or Secrets Manager did not answer.
+        """
+        try:
+            return parse_keys(self.text(timeout))
+        except ValueError:
+            raise PortError("no_usable_key") from None
+
+    def text(self, timeout: float) -> str:  # noqa: ARG002 - set when the client was made
+        """The secret's current value as it stands there.
+
+        Raises:
+            PortError: it has none yet, or Secrets Manager did not answer.
         """
         provider = SecretsProvider(boto3_client=self._client.get())
         try:
@@ -46,8 +57,4 @@ class SecretKeys:
             if found.timed_out:
                 self._client.discard()
             raise found from error
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        try:
-            return parse_keys(text)
-        except ValueError:
-            raise PortError("no_usable_key") from None
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -16,6 +16,7 @@ from core.log import Level, LogEvent, Metric, Value, metric_values
 NAMESPACE: Final = "DastraWebhooks"
 RECEIVER: Final = "receiver"
 REDRIVE: Final = "redrive"
+WATCH: Final = "watch"
 
 
 class _Stdout(io.StringIO):

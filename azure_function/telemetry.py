@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 RECEIVER: Final = "receiver"
 REDRIVE: Final = "redrive"
+WATCH: Final = "watch"
 LOGGER: Final = "dastra_webhooks"
 _LEVELS: Final = {
     Level.INFO: logging.INFO,

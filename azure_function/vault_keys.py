@@ -42,14 +42,25 @@ class VaultKeys:
         self._place: Final = place
         self._client: Final = Lazy(lambda: secret_client(place, credential, seconds))
 
-    def fetch(self, timeout: float) -> tuple[SignatureKey, ...]:  # noqa: ARG002 - set when the client was made
+    def fetch(self, timeout: float) -> tuple[SignatureKey, ...]:
         """Read the secret itself, never a cached value.
 
         Raises:
             PortError: it has no value yet, the value holds no key, or Key Vault did not answer.
         """
         try:
-            value = self._client.get().get_secret(self._place.name, self._place.version).value
+            return parse_keys(self.text(timeout))
+        except ValueError:
+            raise PortError("no_usable_key") from None
+
+    def text(self, timeout: float) -> str:  # noqa: ARG002 - set when the client was made
+        """The secret's value as it stands there.
+
+        Raises:
+            PortError: it has none yet, or Key Vault did not answer.
+        """
+        try:
+            return self._client.get().get_secret(self._place.name, self._place.version).value or ""
         except ResourceNotFoundError as error:
             raise PortError("no_value") from error
         except Exception as error:
@@ -57,7 +68,3 @@ class VaultKeys:
             if found.timed_out:
                 self._client.discard()
             raise found from error
-        try:
-            return parse_keys(value or "")
-        except ValueError:
-            raise PortError("no_usable_key") from None

@@ -22,7 +22,7 @@ from core.keys import KeyRing, Keys, StaticKeys
 from core.log import STORE_FAILED, Log, record
 from core.ports import PortError
 from core.receiver import Receiver
-from core.settings import Settings, SettingsError
+from core.settings import Settings, SettingsError, watches
 
 if TYPE_CHECKING:
     from core.redrive import RedriveReport
@@ -33,6 +33,8 @@ FORM: Final = "HTTP_FORM"
 FORMS: Final = ("streaming", "classic")
 SCHEDULE: Final = "0 */5 * * * *"
 """Every five minutes (NCRONTAB: the first field is the seconds)."""
+WATCH_SCHEDULE: Final = "0 */15 * * * *"
+"""Every quarter of an hour."""
 _REDRIVE_SECONDS: Final = 5.0
 """What the redrive allows for a message: no sender waits for it."""
 
@@ -131,7 +133,7 @@ def http_form(env: Mapping[str, str]) -> str:
 
 
 def function_app(env: Mapping[str, str], started_at: float | None = None) -> FunctionApp:
-    """The function app: ``receive`` for every path and method, and ``redrive`` on its schedule.
+    """The function app: ``receive`` for every path and method, ``redrive`` on its schedule, ``watch`` where it is on.
 
     The signature is the authentication, so the host asks for no key of its own.
 
@@ -162,4 +164,22 @@ def function_app(env: Mapping[str, str], started_at: float | None = None) -> Fun
 
     timer = app.timer_trigger(schedule=SCHEDULE, arg_name="timer", run_on_startup=False, use_monitor=True)
     app.function_name("redrive")(timer(redrive))
+    if watches(env):
+        _add_watch(app, env)
     return app
+
+
+def _add_watch(app: FunctionApp, env: Mapping[str, str]) -> None:
+    """Register the check of the webhooks; nothing of it is imported before its first run."""
+    run: list[Callable[[], object]] = []
+
+    def watch(timer: TimerRequest) -> None:
+        del timer
+        if not run:
+            from azure_function.watch import watch as make
+
+            run.append(make(env))
+        run[0]()
+
+    timer = app.timer_trigger(schedule=WATCH_SCHEDULE, arg_name="timer", run_on_startup=False, use_monitor=True)
+    app.function_name("watch")(timer(watch))

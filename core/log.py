@@ -84,6 +84,14 @@ REDRIVE: Final = LogEvent(
     ),
 )
 REDRIVE_SKIPPED: Final = LogEvent("redrive_skipped", Level.INFO)
+WEBHOOK_CHECK: Final = LogEvent(
+    "webhook_check",
+    Level.INFO,
+    (Metric("WebhookChecks"), Metric("WebhookErrors", field="errors"), Metric("WebhooksBlocked", field="blocked")),
+)
+WEBHOOK_ERRORS: Final = LogEvent("webhook_errors", Level.WARNING)
+WEBHOOK_BLOCKED: Final = LogEvent("webhook_blocked", Level.CRITICAL)
+WEBHOOK_CHECK_FAILED: Final = LogEvent("webhook_check_failed", Level.ERROR, (Metric("WebhookCheckFailed"),))
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,80}", re.ASCII)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -128,6 +136,8 @@ NUMBER_FIELDS: Final = frozenset(
         "quarantine_count",
         "quarantine_oldest_seconds",
         "expiring_count",
+        "errors",
+        "blocked",
     }
 )
 

@@ -17,7 +17,7 @@ from core.http import Request, Response
 from core.keys import REFRESH_SECONDS, Keys
 from core.log import Log, LogEvent, Value, record
 from core.message import plain_token
-from core.screening import Accepted, Outcome, Policy, Quarantined, RefusalReason, Refused, screen
+from core.screening import Accepted, Outcome, Policy, Quarantined, RefusalReason, Refused, Screen, screen
 
 _SCANNER_SAMPLE: Final = 100
 """Of requests without a well-formed signature, one in so many is logged; all are counted."""
@@ -37,6 +37,8 @@ class Receiver:
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     process_age: Callable[[], float] = process_age
+    screen: Screen = screen
+    """What decides about a request; another sender brings its own (``docs/forking.md``)."""
     _first: bool = field(default=True, init=False)
     _scanners: int = field(default=0, init=False)
 
@@ -66,18 +68,18 @@ class Receiver:
         policy = self._known_policy()
         allowance = Deadline(self.monotonic() + deadline.share(self.refresh_seconds), self.monotonic)
         asked = self.keys.due() and self._refresh(allowance, trace)
-        outcome = screen(request, self.keys.current(), policy, self.now())
+        outcome = self.screen(request, self.keys.current(), policy, self.now())
         if not asked and isinstance(outcome, Refused) and _may_be_new_key(outcome):
             # Dastra's address is most likely an accepted one, and must be served before those who only pretend.
             listed = policy.listed(request.source) or request.source in self.accepted_addresses.remembered(
                 allowance.remaining() / 2
             )
             if self._refresh(allowance, trace, listed=listed):
-                outcome = screen(request, self.keys.current(), policy, self.now())
+                outcome = self.screen(request, self.keys.current(), policy, self.now())
         if not isinstance(outcome, Refused) and not outcome.listed:
             accepted = self.accepted_addresses.look_up(deadline.share(min(READ_SECONDS, self.refresh_seconds)))
             if request.source in accepted:
-                outcome = screen(request, self.keys.current(), policy.also(accepted), self.now())
+                outcome = self.screen(request, self.keys.current(), policy.also(accepted), self.now())
         return outcome
 
     def _refresh(self, allowance: Deadline, trace: Trace, *, listed: bool = False) -> bool:

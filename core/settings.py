@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 from core.deadline import SENDER_PATIENCE
 from core.delivery import Limits
 from core.keys import REFRESH_SECONDS
+from core.message import plain_token
 from core.screening import Policy, SourceIpMode
 from core.signature import SignatureKey, parse_keys
 from core.source_ip import EMPTY, PRESET, AddressError, AllowList
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 PREFIX: Final = "DASTRA_"
 NAMES: Final = (
@@ -29,7 +32,13 @@ NAMES: Final = (
     "QUEUE",
     "STORE",
 )
-"""Every name, without its prefix."""
+"""What the receiver reads, without its prefix."""
+WATCH_NAMES: Final = ("API_KEY_SECRET", "API_URL", "WEBHOOK_IDS", "WORKSPACE_ID")
+"""What the scheduled check of the webhooks reads. Both may stand in one environment, which is shared on Azure."""
+KNOWN: Final = NAMES + WATCH_NAMES
+"""Every name; another one with the prefix is an error."""
+API_URL: Final = "https://api.dastra.eu"
+"""Where Dastra's API is (its API description, ``servers``)."""
 
 _MOST_BODY_BYTES: Final = 4 * 1024 * 1024
 
@@ -104,11 +113,46 @@ class Settings:
         return Limits(self.queue_budget_seconds, max(store, self.time_budget_seconds / 12), workers)
 
 
+def watches(env: Mapping[str, str]) -> bool:
+    """Whether there is to be a check of the webhooks: whether it has a key to ask with."""
+    return bool(env.get(f"{PREFIX}API_KEY_SECRET", "").strip())
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What an operator set for the check of the webhooks; ``api_key_secret`` in the cloud's own notation.
+
+    ``api_url`` is without a slash at its end. Without ``webhook_ids`` every webhook counts that the API key sees.
+    """
+
+    api_key_secret: str
+    api_url: str = API_URL
+    webhook_ids: tuple[str, ...] = ()
+    workspace_id: int | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the check's names of ``env``. A name that is set to nothing counts as not set.
+
+        Raises:
+            SettingsError: a value is invalid, a required one is missing, or a ``DASTRA_`` name is not known.
+        """
+        reader = _Reader({name: value.strip() for name, value in env.items() if name.startswith(PREFIX)})
+        settings = cls(
+            api_key_secret=reader.required("API_KEY_SECRET", "the secret that holds the key of Dastra's API"),
+            api_url=reader.read("API_URL", _api_url, API_URL),
+            webhook_ids=reader.read("WEBHOOK_IDS", _ids, ()),
+            workspace_id=reader.read("WORKSPACE_ID", _whole(1, 2**31 - 1), None),
+        )
+        reader.finish()
+        return settings
+
+
 class _Reader:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values: Final = values
         self._faults: Final[list[str]] = [
-            _unknown(name) for name in sorted(values) if name.removeprefix(PREFIX) not in NAMES
+            _unknown(name) for name in sorted(values) if name.removeprefix(PREFIX) not in KNOWN
         ]
 
     def text(self, name: str) -> str | None:
@@ -126,7 +170,7 @@ class _Reader:
             state = "are both set" if given else "are both missing"
             self._faults.append(f"{PREFIX}{first} and {PREFIX}{second} {state}: set exactly one of them")
 
-    def read(self, name: str, convert: Callable[[str], T], default: T) -> T:
+    def read(self, name: str, convert: Callable[[str], T], default: D) -> T | D:
         value = self.text(name)
         if value is None:
             return default
@@ -157,9 +201,9 @@ class _Reader:
 def _unknown(name: str) -> str:
     import difflib  # only a start that fails pays for it
 
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), NAMES, 1)
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), KNOWN, 1)
     hint = f"did you mean {PREFIX}{close[0]}? " if close else ""
-    return f"{name} is not known; {hint}known: {', '.join(PREFIX + known for known in NAMES)}"
+    return f"{name} is not known; {hint}known: {', '.join(PREFIX + known for known in KNOWN)}"
 
 
 def _mode(text: str) -> SourceIpMode:
@@ -167,6 +211,28 @@ def _mode(text: str) -> SourceIpMode:
         return SourceIpMode(text.lower())
     except ValueError:
         raise ValueError(f"valid: {', '.join(SourceIpMode)}") from None
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    ids = text.replace(",", " ").split()
+    if not ids or not all(map(plain_token, ids)):
+        raise ValueError("valid: the numbers of webhooks, separated by commas or white space")
+    return tuple(dict.fromkeys(ids))
+
+
+def _api_url(text: str) -> str:
+    """A key is sent there, so it is https; clear text only to a stand-in on this machine."""
+    valid = f"valid: an address with https and without a query, such as {API_URL}"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError(valid) from None
+    local = url.hostname in ("127.0.0.1", "localhost") and port is not None
+    encrypted = url.scheme == "https" or (local and url.scheme == "http")
+    if not encrypted or not url.hostname or url.username or url.query or url.fragment or not text.isascii():
+        raise ValueError(valid)
+    return text.rstrip("/")
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

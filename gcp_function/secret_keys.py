@@ -40,13 +40,20 @@ class SecretKeys:
         Raises:
             PortError: it has no version yet, the version holds no key, or Secret Manager did not answer.
         """
+        try:
+            return parse_keys(self.text(timeout))
+        except ValueError:
+            raise PortError("no_usable_key") from None
+
+    def text(self, timeout: float) -> str:
+        """The text of the secret's newest version as it stands there.
+
+        Raises:
+            PortError: it has none yet, or Secret Manager did not answer.
+        """
 
         def access(client: SecretManagerServiceClient, seconds: float) -> bytes:
             answer = client.access_secret_version(name=self._version, retry=None, timeout=seconds)
             return bytes(answer.payload.data)
 
-        value = attempt(self._client, access, timeout * SOFT)
-        try:
-            return parse_keys(value.decode("utf-8", "replace"))
-        except ValueError:
-            raise PortError("no_usable_key") from None
+        return attempt(self._client, access, timeout * SOFT).decode("utf-8", "replace")

@@ -7,7 +7,6 @@ Special fields: "Structured logging" and "Linking log entries" in Cloud Logging'
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -16,15 +15,14 @@ from typing import Final
 
 from core.http import Headers
 from core.log import LogEvent, Value
+from core.trace import CLOUD_HEADER, HEADER, from_cloud_trace, from_w3c
 
 RECEIVER: Final = "receiver"
 REDRIVE: Final = "redrive"
+WATCH: Final = "watch"
 _TRACE: Final = "logging.googleapis.com/trace"
 _SPAN: Final = "logging.googleapis.com/spanId"
 _SAMPLED: Final = "logging.googleapis.com/trace_sampled"
-
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})")
-_CLOUD_TRACE: Final = re.compile(r"([0-9a-f]{32})(?:/([0-9]{1,20}))?(?:;o=([01]))?", re.IGNORECASE | re.ASCII)
 
 _correlation: Final[ContextVar[Mapping[str, Value]]] = ContextVar("correlation")
 
@@ -71,15 +69,11 @@ class CloudLog:
 
 
 def _trace(headers: Headers, project: str) -> dict[str, Value]:
-    if match := _TRACEPARENT.fullmatch(headers.get("traceparent") or ""):
-        trace, span, sampled = match[1], match[2], bool(int(match[3], 16) & 1)
-    elif match := _CLOUD_TRACE.fullmatch(headers.get("x-cloud-trace-context") or ""):
-        number = int(match[2] or 0)
-        trace, span, sampled = match[1].lower(), f"{number:016x}" if 0 < number < 1 << 64 else "", match[3] == "1"
-    else:
+    found = from_w3c(headers.get(HEADER)) or from_cloud_trace(headers.get(CLOUD_HEADER))
+    if found is None:
         return {}
     return {
-        _TRACE: f"projects/{project}/traces/{trace}",
-        **({_SPAN: span} if span else {}),
-        _SAMPLED: sampled,
+        _TRACE: f"projects/{project}/traces/{found.trace_id}",
+        **({_SPAN: found.span_id} if found.span_id else {}),
+        _SAMPLED: found.sampled,
     }

@@ -36,7 +36,7 @@ WORKERS: Final = 16
 _WAITED_SECONDS: Final = 2.0
 _SECONDS: Final = 5.0
 _TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")
-_SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?")
+SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?")
 _IMPORTED_AT: Final = time.time()
 _STARTED_AT: Final = _IMPORTED_AT - process_age()
 """When this instance was started, in seconds since the epoch. Taken here, since this is imported before the server
@@ -53,7 +53,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     faults = []
     if not _TOPIC.fullmatch(settings.queue):
         faults.append(f"{PREFIX}QUEUE is {settings.queue!r}: valid: a topic's path, projects/PROJECT/topics/TOPIC")
-    if settings.signature_keys_secret and not _SECRET.fullmatch(settings.signature_keys_secret):
+    if settings.signature_keys_secret and not SECRET.fullmatch(settings.signature_keys_secret):
         faults.append(
             f"{PREFIX}SIGNATURE_KEYS_SECRET is {settings.signature_keys_secret!r}: "
             "valid: a secret's resource name, projects/PROJECT/secrets/SECRET"

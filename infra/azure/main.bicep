@@ -56,6 +56,23 @@ param alarmEvery string = 'PT5M'
 @maxValue(48)
 param silenceHours int = 0
 
+// --------------------------------------------------------------------------------------- what Dastra says of the webhooks
+
+@description('Ask Dastra\'s API every 15 minutes how many errors the webhooks had and whether one is blocked, with alarms for both. Needs a key of the API, which you put into the vault as the secret dastra-api-key.')
+param webhookCheck bool = false
+
+@description('Numbers of the webhooks to ask about, separated by commas. Empty: every one that the API key sees.')
+param webhookIds string = ''
+
+@description('The workspace to ask about. 0: all that the API key sees.')
+@minValue(0)
+@maxValue(2147483647)
+param dastraWorkspaceId int = 0
+
+@description('Where Dastra\'s API is, with https. The API key is sent there.')
+@minLength(9)
+param apiUrl string = 'https://api.dastra.eu'
+
 // ------------------------------------------------------------------------------------------------------- what is accepted
 
 @description('What happens to an event with a valid signature from an address off the list. quarantine: held until you accept the address. observe: forwarded and marked. reject: held, and Dastra gets 403, which counts as an error there. off: not looked at.')
@@ -208,7 +225,12 @@ module receiver 'modules/receiver.bicep' = {
     alwaysReadyInstances: alwaysReadyInstances
     frontDoorId: frontDoorId
     httpForm: httpForm
-    settings: {
+    settings: union(webhookCheck ? {
+      DASTRA_API_KEY_SECRET: keys.outputs.apiKeySecretUrl
+      DASTRA_API_URL: apiUrl
+      DASTRA_WEBHOOK_IDS: webhookIds
+      DASTRA_WORKSPACE_ID: dastraWorkspaceId > 0 ? string(dastraWorkspaceId) : ''
+    } : {}, {
       DASTRA_QUEUE: queue.outputs.address
       DASTRA_STORE: store.outputs.url
       DASTRA_SIGNATURE_KEYS_SECRET: keys.outputs.secretUrl
@@ -220,7 +242,7 @@ module receiver 'modules/receiver.bicep' = {
       DASTRA_MAX_EVENT_AGE_SECONDS: string(maxEventAgeSeconds)
       DASTRA_TIME_BUDGET_SECONDS: timeBudgetSeconds
       DASTRA_QUEUE_BUDGET_SECONDS: queueBudgetSeconds
-    }
+    })
   }
 }
 
@@ -253,6 +275,7 @@ module alarms 'modules/alarms.bicep' = {
     notificationEmail: notificationEmail
     every: alarmEvery
     silenceHours: silenceHours
+    webhookCheck: webhookCheck
     httpForm: httpForm
     workspaceId: logs.outputs.workspaceId
     receiverId: receiver.outputs.id
@@ -285,6 +308,9 @@ output DASTRA_STORE string = store.outputs.url
 
 @description('The secret that takes the signature keys. It exists once the first key is set.')
 output DASTRA_SIGNATURE_KEYS_SECRET string = keys.outputs.secretUrl
+
+@description('The secret that takes a key of Dastra\'s API, where the webhooks are checked. It exists once the key is set.')
+output API_KEY_SECRET string = webhookCheck ? keys.outputs.apiKeySecretUrl : ''
 
 @description('The URL for the webhook in Dastra.')
 output WEBHOOK_URL string = receiver.outputs.webhookUrl

@@ -8,6 +8,7 @@ locals {
     receive                  = "${var.name}-receive"
     redrive                  = "${var.name}-redrive"
     job                      = "${var.name}-redrive"
+    watch                    = "${var.name}-watch"
     topic                    = "${var.name}-events"
     subscription             = "${var.name}-events"
     dead_letter_topic        = "${var.name}-dead-letters"
@@ -15,14 +16,21 @@ locals {
     silence                  = "${var.silence_hours * 3600}s"
   }
 
+  # What is there on request alone.
+  left_out = concat(
+    var.silence_hours > 0 ? [] : ["silence.json"],
+    var.webhook_check ? [] : ["webhook_checks.json", "webhook_errors.json", "webhook_blocked.json", "webhook_check_failed.json"],
+  )
+
   metrics = {
     for file in fileset(path.module, "metrics/*.json") :
     trimsuffix(basename(file), ".json") => jsondecode(templatefile("${path.module}/${file}", local.names))
+    if !contains(local.left_out, basename(file))
   }
   alarms = {
     for file in fileset(path.module, "alarms/*.json") :
     trimsuffix(basename(file), ".json") => jsondecode(templatefile("${path.module}/${file}", local.names))
-    if basename(file) != "silence.json" || var.silence_hours > 0
+    if !contains(local.left_out, basename(file))
   }
 }
 

@@ -64,10 +64,10 @@ check_names() {
   [[ $region =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || fail "--region is '$region': a region looks like europe-west1"
   [[ $name =~ ^[a-z][a-z0-9-]{2,19}[a-z0-9]$ ]] || fail "--name is '$name': 4 to 21 lower-case letters, digits and hyphens, a letter first"
   command -v gcloud >/dev/null || fail "gcloud is not on PATH; https://cloud.google.com/sdk/docs/install"
-  receive=$name-receive redrive=$name-redrive job=$name-redrive
+  receive=$name-receive redrive=$name-redrive job=$name-redrive watch=$name-watch
   topic=$name-events subscription=$name-events
   dead_letter_topic=$name-dead-letters dead_letter_subscription=$name-dead-letters
-  store=$project-$name-store secret=$name-keys images=$name-images
+  store=$project-$name-store secret=$name-keys api_key=$name-api-key images=$name-images
   scheduler_region=${scheduler_region:-$region}
 }
 

@@ -33,6 +33,10 @@ Usage: infra/gcp/deploy.sh --project ID --alarm-email ADDRESS [options]
   --max-delivery-attempts N    10
   --soft-delete-days N         0
   --silence-hours N            0, which is off; at most 23
+  --webhook-check on|off       off; on asks Dastra's API every 15 minutes about errors, and alarms
+  --webhook-ids LIST           webhooks to ask about, with commas; every one that the API key sees
+  --workspace-id N             the workspace to ask about; every one that the API key sees
+  --api-url URL                https://api.dastra.eu
   --source DIR                 build/gcp, which `make build-gcp` fills
   --dry-run                    print every command, run none
   --work-dir DIR               where the filled-in definitions are written; else a directory that is removed again
@@ -44,6 +48,7 @@ message_regions=europe-west1,europe-west3,europe-west4,europe-west8,europe-west9
 public_access=all-users ingress=all trusted_proxy_hops=1 source_ip_mode=quarantine source_ip_allowlist=dastra-2023-01-05
 max_body_bytes=4194304 max_event_age_seconds=0 time_budget_seconds=6 queue_budget_seconds=2.5
 max_instances=10 min_instances=0 ack_deadline_seconds=60 max_delivery_attempts=10 soft_delete_days=0 silence_hours=0
+webhook_check=off webhook_ids='' workspace_id='' api_url=https://api.dastra.eu
 source=$here/../../build/gcp work_dir=
 
 while (($#)); do
@@ -58,7 +63,8 @@ while (($#)); do
       --secret-locations | --public-access | --ingress | --trusted-proxy-hops | --source-ip-mode | \
       --source-ip-allowlist | --max-body-bytes | --max-event-age-seconds | --time-budget-seconds | \
       --queue-budget-seconds | --max-instances | --min-instances | --ack-deadline-seconds | \
-      --max-delivery-attempts | --soft-delete-days | --silence-hours | --source | --work-dir)
+      --max-delivery-attempts | --soft-delete-days | --silence-hours | --webhook-check | --webhook-ids | \
+      --workspace-id | --api-url | --source | --work-dir)
       variable=${option#--}
       printf -v "${variable//-/_}" '%s' "$value"
       ;;
@@ -73,6 +79,10 @@ check_names
 [[ $public_access =~ ^(all-users|no-iam-check|none)$ ]] || fail "--public-access is '$public_access'; valid: all-users, no-iam-check, none"
 [[ $ingress =~ ^(all|internal-and-gclb)$ ]] || fail "--ingress is '$ingress'; valid: all, internal-and-gclb"
 [[ $silence_hours =~ ^([0-9]|1[0-9]|2[0-3])$ ]] || fail "--silence-hours is '$silence_hours'; valid: 0 to 23"
+[[ $webhook_check =~ ^(on|off)$ ]] || fail "--webhook-check is '$webhook_check'; valid: on, off"
+[[ $webhook_ids =~ ^[A-Za-z0-9_,-]*$ ]] || fail "--webhook-ids is '$webhook_ids'; valid: numbers of webhooks, with commas"
+[[ $workspace_id =~ ^([1-9][0-9]{0,9})?$ ]] || fail "--workspace-id is '$workspace_id'; valid: a workspace's number"
+[[ $api_url =~ ^https://[^[:space:]?#@|]+$ ]] || fail "--api-url is '$api_url'; valid: an address with https"
 [[ ,$message_regions, == *,$region,* ]] || fail "--message-regions must contain the region $region"
 # Who calls the function directly would otherwise choose the address that is looked at.
 [[ $trusted_proxy_hops == 1 || $ingress == internal-and-gclb ]] || fail "--trusted-proxy-hops above 1 needs --ingress internal-and-gclb"
@@ -90,7 +100,7 @@ fill_in() {
   local target=$work_dir/$1
   mkdir -p "$(dirname "$target")"
   sed -e "s/\${project}/$project/g" -e "s/\${name}/$name/g" -e "s/\${receive}/$receive/g" -e "s/\${redrive}/$redrive/g" \
-    -e "s/\${job}/$job/g" -e "s/\${topic}/$topic/g" -e "s/\${subscription}/$subscription/g" \
+    -e "s/\${job}/$job/g" -e "s/\${watch}/$watch/g" -e "s/\${topic}/$topic/g" -e "s/\${subscription}/$subscription/g" \
     -e "s/\${dead_letter_topic}/$dead_letter_topic/g" -e "s/\${dead_letter_subscription}/$dead_letter_subscription/g" \
     -e "s/\${silence}/$((silence_hours * 3600))s/g" -e "s/\\\$\${/\${/g" "$here/$1" >"$target"
   filled=$target
@@ -124,6 +134,7 @@ service_account receive "Runs the webhook"
 service_account redrive "Runs the redrive"
 service_account schedule "Calls the redrive"
 service_account build "Builds the functions' images"
+[[ $webhook_check == off ]] || service_account watch "Runs the check of the webhooks"
 
 step "Queue: topics and subscriptions, before anything can publish"
 make_topic() {
@@ -163,6 +174,8 @@ cloud storage buckets update "gs://$store" --uniform-bucket-level-access --publi
 step "Secret, without a version: the key comes later"
 exists secrets describe "$secret" ||
   cloud secrets create "$secret" --replication-policy=user-managed "--locations=$secret_locations" "--labels=app=$name"
+[[ $webhook_check == off ]] || exists secrets describe "$api_key" ||
+  cloud secrets create "$api_key" --replication-policy=user-managed "--locations=$secret_locations" "--labels=app=$name"
 
 step "Roles"
 may_publish() {
@@ -187,6 +200,9 @@ may_publish receive
 may_publish redrive
 cloud secrets add-iam-policy-binding "$secret" "--member=serviceAccount:$(account receive)" \
   --role=roles/secretmanager.secretAccessor
+[[ $webhook_check == off ]] ||
+  cloud secrets add-iam-policy-binding "$api_key" "--member=serviceAccount:$(account watch)" \
+    --role=roles/secretmanager.secretAccessor
 may_use_store receive receive_lists roles/storage.legacyBucketReader
 may_use_store receive receive_claims roles/storage.objectUser claims/
 may_use_store receive receive_keeps roles/storage.objectCreator spool/ quarantine/
@@ -235,20 +251,47 @@ deploy_function "$receive" receive 16 "$public" "--ingress-settings=$ingress" "-
   cloud run services update "$receive" "--region=$region" --no-invoker-iam-check
 deploy_function "$redrive" redrive 1 --no-allow-unauthenticated --ingress-settings=internal-only --max-instances=1 \
   --min-instances=0 --timeout=120s
+if [[ $webhook_check == on ]]; then
+  environment+="|DASTRA_API_KEY_SECRET=projects/$project/secrets/$api_key"
+  environment+="|DASTRA_API_URL=$api_url"
+  environment+="|DASTRA_WEBHOOK_IDS=$webhook_ids"
+  environment+="|DASTRA_WORKSPACE_ID=$workspace_id"
+  deploy_function "$watch" watch 1 --no-allow-unauthenticated --ingress-settings=internal-only --max-instances=1 \
+    --min-instances=0 --timeout=60s
+fi
 
 step "Schedule"
-cloud run services add-iam-policy-binding "$redrive" "--region=$region" \
-  "--member=serviceAccount:$(account schedule)" --role=roles/run.invoker
-redrive_url=$(look_up "https://$redrive-HASH.a.run.app" functions describe "$redrive" --gen2 "--region=$region" --format='value(serviceConfig.uri)')
-verb=create
-exists scheduler jobs describe "$job" "--location=$scheduler_region" && verb=update
-cloud scheduler jobs "$verb" http "$job" "--location=$scheduler_region" "--schedule=*/5 * * * *" --time-zone=Etc/UTC \
-  "--uri=$redrive_url" --http-method=POST "--oidc-service-account-email=$(account schedule)" \
-  "--oidc-token-audience=$redrive_url" --attempt-deadline=180s --max-retry-attempts=0
+# Calls a function of the same name as the job.
+schedule_function() {
+  local function=$1 schedule=$2 deadline=$3 url verb=create
+  cloud run services add-iam-policy-binding "$function" "--region=$region" \
+    "--member=serviceAccount:$(account schedule)" --role=roles/run.invoker
+  url=$(look_up "https://$function-HASH.a.run.app" functions describe "$function" --gen2 "--region=$region" --format='value(serviceConfig.uri)')
+  exists scheduler jobs describe "$function" "--location=$scheduler_region" && verb=update
+  cloud scheduler jobs "$verb" http "$function" "--location=$scheduler_region" "--schedule=$schedule" \
+    --time-zone=Etc/UTC "--uri=$url" --http-method=POST "--oidc-service-account-email=$(account schedule)" \
+    "--oidc-token-audience=$url" "--attempt-deadline=$deadline" --max-retry-attempts=0
+}
+schedule_function "$job" "*/5 * * * *" 180s
+# Without a word the schedule goes, and with it all that the check costs; the rest of it goes with destroy.sh.
+if [[ $webhook_check == on ]]; then
+  schedule_function "$watch" "*/15 * * * *" 90s
+elif exists scheduler jobs describe "$watch" "--location=$scheduler_region"; then
+  cloud scheduler jobs delete "$watch" "--location=$scheduler_region"
+fi
+
+# Whether a definition is wanted: some are on request alone.
+wanted() {
+  case $1 in
+    silence) [[ $silence_hours != 0 ]] ;;
+    webhook_*) [[ $webhook_check == on ]] ;;
+  esac
+}
 
 step "Metrics"
 for path in "$here"/metrics/*.json; do
   metric=$(basename "$path" .json)
+  wanted "$metric" || continue
   fill_in "metrics/$metric.json"
   verb=create
   exists logging metrics describe "$name-$metric" && verb=update
@@ -270,7 +313,7 @@ for path in "$here"/alarms/*.json; do
   alarm=$(basename "$path" .json)
   policy=$(look_up "" alpha monitoring policies list --format='value(name)' --limit=1 \
     "--filter=userLabels.app=\"$name\" AND userLabels.alarm=\"$alarm\"")
-  if [[ $alarm == silence && $silence_hours == 0 ]]; then
+  if ! wanted "$alarm"; then
     [[ -z $policy ]] || cloud alpha monitoring policies delete "$policy"
     continue
   fi
@@ -298,3 +341,7 @@ say "Next: create the webhook in Dastra with that address, and give its key to t
 say "  export DASTRA_QUEUE=projects/$project/topics/$topic DASTRA_STORE=$store DASTRA_SIGNATURE_KEYS_SECRET=projects/$project/secrets/$secret"
 say "  dastra-webhooks key set"
 say "Then press Dastra's Tester button, and accept the address it called from: dastra-webhooks addresses"
+if [[ $webhook_check == on ]]; then
+  say "Give a key of Dastra's API to the check of the webhooks; it is read from standard input:"
+  say "  gcloud secrets versions add $api_key --project=$project --data-file=-"
+fi

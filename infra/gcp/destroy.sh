@@ -79,8 +79,10 @@ for path in "$here"/metrics/*.json; do
 done
 
 step "Functions"
-remove scheduler jobs describe "$job" "--location=$scheduler_region" -- scheduler jobs delete "$job" "--location=$scheduler_region"
-for function in "$receive" "$redrive"; do
+for each in "$job" "$watch"; do
+  remove scheduler jobs describe "$each" "--location=$scheduler_region" -- scheduler jobs delete "$each" "--location=$scheduler_region"
+done
+for function in "$receive" "$redrive" "$watch"; do
   remove functions describe "$function" --gen2 "--region=$region" -- functions delete "$function" --gen2 "--region=$region"
 done
 remove artifacts repositories describe "$images" "--location=$region" -- artifacts repositories delete "$images" "--location=$region"
@@ -93,7 +95,9 @@ for id in "$topic" "$dead_letter_topic"; do
   remove pubsub topics describe "$id" -- pubsub topics delete "$id"
 done
 remove storage buckets describe "gs://$store" -- storage rm "gs://$store" --recursive
-remove secrets describe "$secret" -- secrets delete "$secret"
+for each in "$secret" "$api_key"; do
+  remove secrets describe "$each" -- secrets delete "$each"
+done
 
 step "Roles and accounts"
 number=$(look_up PROJECT_NUMBER projects describe "$project" --format='value(projectNumber)')
@@ -103,7 +107,7 @@ if there iam service-accounts describe "$(account build)"; then
   cloud projects remove-iam-policy-binding "$project" "--member=$builder" --role=roles/storage.objectViewer \
     "--condition=title=source_only,expression=resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-$number-\")"
 fi
-for who in receive redrive schedule build; do
+for who in receive redrive schedule build watch; do
   remove iam service-accounts describe "$(account "$who")" -- iam service-accounts delete "$(account "$who")"
 done
 say "Done. The services stay enabled; Google's own buckets (gcf-v2-sources-...) stay too."

@@ -1,12 +1,15 @@
-# Four service accounts, each with what it needs and nothing of the project. What runs has no role on the project at all.
+# Four service accounts, and one more where the webhooks are checked, each with what it needs and nothing of the project. What runs has no role on the project at all.
 
 resource "google_service_account" "this" {
-  for_each = {
-    receive  = "Runs the webhook"
-    redrive  = "Runs the redrive"
-    schedule = "Calls the redrive"
-    build    = "Builds the functions' images"
-  }
+  for_each = merge(
+    {
+      receive  = "Runs the webhook"
+      redrive  = "Runs the redrive"
+      schedule = "Calls the redrive"
+      build    = "Builds the functions' images"
+    },
+    var.webhook_check ? { watch = "Runs the check of the webhooks" } : {},
+  )
 
   account_id   = "${var.name}-${each.key}"
   display_name = "${var.name}: ${each.value}"

@@ -28,6 +28,11 @@ output "keys_secret" {
   value       = google_secret_manager_secret.keys.id
 }
 
+output "api_key_secret" {
+  description = "Where a key of Dastra's API belongs, when webhook_check is on."
+  value       = one(google_secret_manager_secret.api_key[*].id)
+}
+
 output "next_step" {
   description = "What to do now."
   value = join("\n", concat(
@@ -42,5 +47,9 @@ output "next_step" {
       "  dastra-webhooks key set",
       "Then press Dastra's Tester button, and accept the address it called from: dastra-webhooks addresses",
     ],
+    var.webhook_check ? [
+      "Give a key of Dastra's API to the check of the webhooks; it is read from standard input:",
+      "  gcloud secrets versions add ${var.name}-api-key --project=${var.project} --data-file=-",
+    ] : [],
   ))
 }

@@ -37,6 +37,7 @@ resource "time_sleep" "settled" {
     google_project_iam_member.build_reads_source,
     google_pubsub_topic_iam_member.publishes,
     google_secret_manager_secret_iam_member.receive_reads_keys,
+    google_secret_manager_secret_iam_member.watch_reads_api_key,
     google_storage_bucket_iam_member.store,
   ]
 }

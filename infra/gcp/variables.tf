@@ -103,6 +103,47 @@ variable "silence_hours" {
   }
 }
 
+# What Dastra itself says of the webhooks
+
+variable "webhook_check" {
+  description = "Whether Dastra's API is asked every 15 minutes how many errors the webhooks had and whether one is blocked, with alarms for both. Needs a key of the API: put it into the secret that the output api_key_secret names."
+  type        = bool
+  default     = false
+}
+
+variable "webhook_ids" {
+  description = "Numbers of the webhooks to ask about; empty: every one that the API key sees."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.webhook_ids : can(regex("^[A-Za-z0-9_-]{1,64}$", id))])
+    error_message = "Each is a webhook's number."
+  }
+}
+
+variable "workspace_id" {
+  description = "Asks about the webhooks of one workspace; 0: of all that the API key sees."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = floor(var.workspace_id) == var.workspace_id && var.workspace_id >= 0 && var.workspace_id <= 2147483647
+    error_message = "A whole number from 0 to 2147483647."
+  }
+}
+
+variable "api_url" {
+  description = "Where Dastra's API is. The API key is sent there."
+  type        = string
+  default     = "https://api.dastra.eu"
+
+  validation {
+    condition     = can(regex("^https://[^[:space:]?#@|]+$", var.api_url))
+    error_message = "An address with https, such as https://api.dastra.eu."
+  }
+}
+
 # Who may call
 
 variable "public_access" {

@@ -16,12 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from azure_function.places import Places
+from azure_function.places import Places, SecretPlace
 from core import log
 from core.message import CLAIMS_PREFIX
 from core.records import ADDRESSES_PREFIX, LEASE_KEY, QUARANTINE_PREFIX, SPOOL_PREFIX
 from core.redrive import EXPIRY_WARNING_SECONDS
-from core.settings import NAMES, PREFIX, Settings, SettingsError
+from core.settings import API_URL, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, WatchSettings
 from tests.deploy import resource_types
 from tests.deploy.bicep import BicepError, Deployment, Resource, deploy, templates
 
@@ -50,9 +50,14 @@ MOST: Final[Tree] = {
     "vaultPurgeProtection": True,
     "storageRedundancy": "Standard_LRS",
     "httpForm": "classic",
+    "webhookCheck": True,
+    "webhookIds": "1,22",
+    "dastraWorkspaceId": 7,
+    "apiUrl": "https://api.example.org",
 }
+CHECKED: Final[Tree] = {"environmentName": "test", "webhookCheck": True}
 SILENT: Final[Tree] = {"environmentName": "test", "silenceHours": 24}
-DEPLOYMENTS: Final[Mapping[str, Tree]] = {"least": LEAST, "most": MOST, "silent": SILENT}
+DEPLOYMENTS: Final[Mapping[str, Tree]] = {"least": LEAST, "most": MOST, "silent": SILENT, "checked": CHECKED}
 """Parameters that between them take every branch of the templates."""
 
 
@@ -300,8 +305,11 @@ def runs(made: Deployment, params: Tree) -> list[str]:
     settings = app_settings(made)
     found = [f"the setting {name} is not Flex Consumption's" for name in sorted(settings.keys() & ELSEWHERE)]
     ours = {name.removeprefix(PREFIX) for name in settings if name.startswith(PREFIX)}
-    if ours != set(NAMES) - {"SIGNATURE_KEYS"}:
+    checks = set(WATCH_NAMES) if params.get("webhookCheck") else set()
+    if ours != (set(NAMES) - {"SIGNATURE_KEYS"}) | checks:
         found.append(f"settings are {sorted(ours)}, the receiver knows {sorted(NAMES)}")
+    if checks:
+        found += _check(settings, params)
     try:
         read = Settings.from_env(settings)
         Places.of(read)
@@ -336,6 +344,24 @@ def runs(made: Deployment, params: Tree) -> list[str]:
     if app["tags"].get("azd-service-name") != "receiver" or app["kind"] != "functionapp,linux":
         found.append("azd does not find the function app")
     return found
+
+
+def _check(settings: Mapping[str, str], params: Tree) -> Iterator[str]:
+    """What is wrong with the settings of the webhooks' check."""
+    try:
+        read = WatchSettings.from_env(settings)
+        place = SecretPlace.parse(read.api_key_secret)
+    except ValueError as error:
+        yield str(error)
+        return
+    if place.vault != SecretPlace.parse(settings[f"{PREFIX}SIGNATURE_KEYS_SECRET"]).vault:
+        yield "the API's key is in a vault that the function app may not read"
+    if read.api_key_secret == settings[f"{PREFIX}SIGNATURE_KEYS_SECRET"]:
+        yield "the API's key would replace the signature keys"
+    ids = tuple(filter(None, params.get("webhookIds", "").split(",")))
+    wanted = (params.get("apiUrl", API_URL), ids, params.get("dastraWorkspaceId") or None)
+    if (read.api_url, read.webhook_ids, read.workspace_id) != wanted:
+        yield "parameters do not arrive as settings of the check"
 
 
 def host(content: Tree, made: Deployment) -> list[str]:
@@ -440,6 +466,7 @@ LOG_ALARMS: Final = {
     "expiring",
     "slow",
 }
+CHECK_ALARMS: Final = {"webhook_errors", "webhook_blocked", "webhook_check_failed"}
 METRIC_ALARMS: Final = {
     "platform_error_5xx": ("Microsoft.Web/sites", "Http5xx"),
     "dead_letters": ("Microsoft.ServiceBus/namespaces", "DeadletteredMessages"),
@@ -477,6 +504,7 @@ def alarms(made: Deployment, params: Tree) -> list[str]:
     wanted = set(LOG_ALARMS)
     wanted |= {"silence"} if params.get("silenceHours") else set()
     wanted |= {"body_not_received"} if params.get("httpForm") == "classic" else set()
+    wanted |= CHECK_ALARMS if params.get("webhookCheck") else set()
     if searched.keys() != wanted:
         found.append(f"the log is searched for {sorted(searched)}")
     for rule in made.of(RULE):

@@ -172,6 +172,7 @@ NAMES: Final = {
     "receive": f"{NAME}-receive",
     "redrive": f"{NAME}-redrive",
     "job": f"{NAME}-redrive",
+    "watch": f"{NAME}-watch",
     "topic": f"{NAME}-events",
     "subscription": f"{NAME}-events",
     "dead_letter_topic": f"{NAME}-dead-letters",

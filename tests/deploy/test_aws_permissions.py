@@ -16,6 +16,7 @@ from tests.deploy import aws
 from tests.deploy.aws import as_list, resources
 from tests.drivers import CLOUDS, UNLISTED, HttpRequest, Mode, Port
 from tests.drivers.aws import AwsDriver
+from tests.unit.api_stub import API_KEY, api_stub
 
 pytestmark = pytest.mark.emulator
 
@@ -158,6 +159,18 @@ def test_the_redrive_functions_role_fits(driver: AwsDriver) -> None:
         run = driver.redrive()
     assert (run.sent, run.failed, run.skipped) == (2, 0, False)
     check(calls, "RedriveRole")
+
+
+def test_the_checks_role_fits(driver: AwsDriver) -> None:
+    """One secret, and nothing of the queue, the bucket or the signature keys."""
+    driver.build(keys=[planted.KEY])
+    driver.put_secret(API_KEY)
+    calls = Calls()
+    with api_stub() as api, calls.recorded():
+        assert driver.watch({"API_URL": api.url}) == {"webhooks": 1, "errors": 0, "blocked": 0}
+    # The emulated deployment has one secret; the check reads the one that it is told.
+    calls.made = {(action, "ApiKey", prefix) for action, _, prefix in calls.made}
+    check(calls, "WatchRole")
 
 
 def _sha256(body: bytes) -> str:

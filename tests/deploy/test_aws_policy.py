@@ -184,7 +184,33 @@ def test_each_service_may_only_be_what_it_is(template: Template) -> None:
         "ReceiverRole": "lambda.amazonaws.com",
         "RedriveRole": "lambda.amazonaws.com",
         "ScheduleRole": "scheduler.amazonaws.com",
+        "WatchRole": "lambda.amazonaws.com",
+        "WatchScheduleRole": "scheduler.amazonaws.com",
     }
+
+
+def test_a_schedule_may_run_its_function_alone(template: Template) -> None:
+    """One role for each, and neither may run the other's."""
+    roles = resources(template, "AWS::IAM::Role")
+    for role, function in (("ScheduleRole", "Redrive"), ("WatchScheduleRole", "Watch")):
+        (policy,) = roles[role]["Properties"]["Policies"]
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Action"] == "lambda:InvokeFunction"
+        assert statement["Resource"] == {"Fn::GetAtt": [function, "Arn"]}
+
+
+def test_whoever_reads_a_secret_may_decrypt_it(template: Template) -> None:
+    """With a key of the operator's own: the check decrypts what is in Secrets Manager, and nothing else."""
+    policies = resources(template, "AWS::IAM::Policy")
+    assert policies["WatchKeyUse"]["Condition"] == "HasWebhookCheckWithKmsKey"
+    assert template["Conditions"]["HasWebhookCheckWithKmsKey"] == {
+        "Fn::And": [{"Condition": "HasWebhookCheck"}, {"Condition": "HasKmsKey"}]
+    }
+    (statement,) = policies["WatchKeyUse"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "kms:Decrypt"
+    via = statement["Condition"]["StringEquals"]["kms:ViaService"]
+    assert via == {"Fn::Sub": "secretsmanager.${AWS::Region}.${AWS::URLSuffix}"}
+    assert policies["WatchKeyUse"]["Properties"]["Roles"] == [{"Ref": "WatchRole"}]
 
 
 def test_everything_expires_and_in_the_right_order(template: Template) -> None:
@@ -232,9 +258,11 @@ def test_the_queue_takes_what_the_receiver_sends(template: Template) -> None:
 
 
 def test_the_secret_has_no_value_in_the_template(template: Template) -> None:
-    """The key is never in the template, not even an invented one, and the secret's name can be used again at once."""
-    (secret,) = resources(template, "AWS::SecretsManager::Secret").values()
-    assert set(secret["Properties"]) == {"Description", "KmsKeyId"}
+    """No key is ever in the template, not even an invented one, and a secret's name can be used again at once."""
+    secrets = resources(template, "AWS::SecretsManager::Secret")
+    assert set(secrets) == {"SignatureKeys", "ApiKey"}
+    for secret in secrets.values():
+        assert set(secret["Properties"]) == {"Description", "KmsKeyId"}
 
 
 def test_two_stacks_do_not_collide(template: Template) -> None:
@@ -256,21 +284,27 @@ def test_times_fit_each_other(transformed: Template) -> None:
     functions = resources(transformed, "AWS::Lambda::Function")
     assert functions["Receiver"]["Properties"]["Timeout"] == SENDER_PATIENCE
     timeout = functions["Redrive"]["Properties"]["Timeout"]
-    (schedule,) = resources(transformed, "AWS::Scheduler::Schedule").values()
+    schedules = resources(transformed, "AWS::Scheduler::Schedule")
+    schedule = schedules["RedriveEveryFiveMinutes"]
     step = 60 * int(re.fullmatch(r"rate\((\d+) minutes\)", schedule["Properties"]["ScheduleExpression"])[1])  # type: ignore[index]
     assert 45 + 4 * redrive.STORE_SECONDS < timeout < redrive.LEASE_SECONDS < step
-    assert schedule["Properties"]["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
-    (once,) = resources(transformed, "AWS::Lambda::EventInvokeConfig").values()
-    assert once["Properties"]["MaximumRetryAttempts"] == 0
+    for each in schedules.values():
+        assert each["Properties"]["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    once = resources(transformed, "AWS::Lambda::EventInvokeConfig")
+    assert len(once) == len(schedules)
+    assert {each["Properties"]["MaximumRetryAttempts"] for each in once.values()} == {0}
 
 
 def test_the_functions_are_what_the_bundle_is_built_for(transformed: Template) -> None:
-    """Runtime, processor and handlers are those that the bundle holds, for both functions."""
-    from scripts.build_aws import RUNTIME
+    """Runtime, processor and handlers are those that the bundle holds, for every function."""
+    from scripts.python313 import RUNTIME
 
     functions = resources(transformed, "AWS::Lambda::Function")
-    assert set(functions) == {"Receiver", "Redrive"}
-    for function in functions.values():
+    modules = {"Receiver": "receive", "Redrive": "redrive", "Watch": "watch"}
+    assert set(functions) == set(modules)
+    for name, function in functions.items():
+        assert function["Properties"]["Handler"] == f"aws_lambda.{modules[name]}.handler"
+        assert (aws.ROOT / f"aws_lambda/{modules[name]}.py").is_file()
         assert function["Properties"]["Runtime"] == f"python{RUNTIME}"
         assert function["Properties"]["Architectures"] == [{"Ref": "Architecture"}]
         assert function["Properties"]["MemorySize"] == 256

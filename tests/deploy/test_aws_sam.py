@@ -18,6 +18,7 @@ from scripts import aws_tools
 from scripts.local_aws import REGION, LocalAws
 from tests import planted
 from tests.deploy.aws_deployment import STACK, Deployment, copy_project, run_sam
+from tests.unit.api_stub import API_KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -150,6 +151,33 @@ def test_an_update_changes_the_stack_and_an_empty_one_is_no_error(deployment: De
     assert outputs["WebhookUrl"] == deployment.outputs["WebhookUrl"]
     again = run_sam(deployment.project, deployment.aws.environment(), *changed)
     assert "No changes to deploy" in again
+
+
+def test_the_check_of_the_webhooks_comes_on_request(deployment: Deployment) -> None:
+    """One parameter makes function, secret, schedule and alarms; the function reads the secret and asks where told.
+
+    Nobody listens there, so it says that it could not read, and its alarms are those of that.
+    """
+    assert not {"ApiKeySecretArn", "WatchFunction"} & deployment.outputs.keys()
+    changed = ("--parameter-overrides", "WebhookCheck=on", "WebhookIds=1,22", "ApiUrl=https://127.0.0.1:9")
+    run_sam(deployment.project, deployment.aws.environment(), "deploy", "--no-confirm-changeset", *changed)
+    outputs = Deployment.of(deployment.aws, deployment.project).outputs
+    lambda_ = deployment.client("lambda")
+
+    def checked() -> Any:
+        return json.loads(lambda_.invoke(FunctionName=outputs["WatchFunction"], Payload=b"{}")["Payload"].read())
+
+    assert "failed" in checked(), "there is no key yet"
+    deployment.client("secretsmanager").put_secret_value(SecretId=outputs["ApiKeySecretArn"], SecretString=API_KEY)
+    assert checked() == {"failed": "ConnectionRefusedError"}
+    schedules = deployment.client("scheduler").list_schedules()["Schedules"]
+    assert len(schedules) == 2
+    alarms = deployment.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{STACK}-webhook_")["MetricAlarms"]
+    assert {alarm["AlarmName"].removeprefix(f"{STACK}-") for alarm in alarms} == {
+        "webhook_errors",
+        "webhook_blocked",
+        "webhook_check_failed",
+    }
 
 
 def test_the_guided_deployment_asks_what_it_should_and_saves_the_answers(deployment: Deployment) -> None:

@@ -11,7 +11,7 @@ import pytest
 from core import log
 from core.log import LogEvent
 from core.screening import SourceIpMode
-from core.settings import NAMES, PREFIX, Settings
+from core.settings import API_URL, NAMES, PREFIX, WATCH_NAMES, Settings, WatchSettings
 from tests.deploy import aws
 from tests.deploy.aws import ROOT, Template, resources, walk
 
@@ -46,7 +46,16 @@ ALARMS: Final = {
     "unread",
     "slow",
     "silence",
+    "webhook_errors",
+    "webhook_blocked",
+    "webhook_check_failed",
 }
+OPTIONAL: Final = {
+    "HasSilence": {"silence"},
+    "HasWebhookCheck": {"webhook_errors", "webhook_blocked", "webhook_check_failed"},
+}
+"""Alarms that are there under a condition alone."""
+GAUGES: Final = {"spooled", "quarantined", "expiring"}
 
 
 @pytest.fixture
@@ -57,10 +66,11 @@ def template() -> Template:
 
 def emitted() -> dict[str, set[str]]:
     """The names of our metrics by the function that emits them."""
-    by_service: dict[str, set[str]] = {"receiver": set(), "redrive": set()}
+    by_service: dict[str, set[str]] = {"receiver": set(), "redrive": set(), "watch": set()}
     for event in vars(log).values():
         if isinstance(event, LogEvent):
             service = "redrive" if event in (log.REDRIVE, log.REDRIVE_SKIPPED) else "receiver"
+            service = "watch" if event.name.startswith("webhook_") else service
             by_service[service] |= {metric.name for metric in event.metrics}
     return by_service
 
@@ -72,8 +82,92 @@ def test_every_setting_in_the_template_is_known_to_the_code(template: Template) 
     assert named <= set(NAMES)
     # A key never stands in a template, and a function URL's address comes from its context, past all proxies.
     assert set(NAMES) - named == {"SIGNATURE_KEYS", "TRUSTED_PROXY_HOPS"}
-    for name, resource in resources(template, "AWS::Serverless::Function").items():
-        assert "Environment" not in resource["Properties"], f"{name} would have settings of its own"
+    functions = resources(template, "AWS::Serverless::Function")
+    own = {name for name, function in functions.items() if "Environment" in function["Properties"]}
+    assert own == {"Watch"}, "another function would have settings of its own"
+    assert set(functions["Watch"]["Properties"]["Environment"]["Variables"]) == {PREFIX + name for name in WATCH_NAMES}
+
+
+def watch_environment(template: Template, **chosen: Any) -> dict[str, str]:
+    """What SAM gives the check: its own variables beside those of every function."""
+    values = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()} | chosen
+    own = resources(template, "AWS::Serverless::Function")["Watch"]["Properties"]["Environment"]["Variables"]
+    return defaults(template) | {name: values.get(value["Ref"], value["Ref"]) for name, value in own.items()}
+
+
+def test_the_checks_parameters_are_the_codes_own_settings(template: Template) -> None:
+    """By default it asks Dastra itself about all webhooks; each parameter reaches its setting."""
+    assert WatchSettings.from_env(watch_environment(template)) == WatchSettings("ApiKey", API_URL)
+    chosen = {"WebhookIds": "1, 22", "WorkspaceId": "7", "ApiUrl": "https://api.example.org"}
+    assert WatchSettings.from_env(watch_environment(template, **chosen)) == WatchSettings(
+        "ApiKey", "https://api.example.org", ("1", "22"), 7
+    )
+    for name, value in {**chosen, "NotThere": ""}.items():
+        pattern = template["Parameters"].get(name, {"AllowedPattern": "^$"})["AllowedPattern"]
+        assert re.search(pattern, value), name
+    for name, value in {"ApiUrl": "http://api.example.org", "WorkspaceId": "all", "WebhookIds": "1;2"}.items():
+        assert not re.search(template["Parameters"][name]["AllowedPattern"], value), name
+
+
+def made(template: Template, *conditions: str) -> set[str]:
+    """The logical ids of what is there while these conditions hold and no other."""
+    return {
+        name
+        for name, resource in resources(template).items()
+        if resource.get("Condition") is None or resource["Condition"] in conditions
+    }
+
+
+def test_the_check_is_off_until_it_is_asked_for(template: Template) -> None:
+    """Without a word nothing of it is made, neither function nor secret nor alarm; with `on` all of it is."""
+    parameter = template["Parameters"]["WebhookCheck"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("off", ["off", "on"])
+    assert template["Conditions"]["HasWebhookCheck"] == {"Fn::Equals": [{"Ref": "WebhookCheck"}, "on"]}
+    with_it = made(template, "HasWebhookCheck") - made(template)
+    assert with_it == {
+        "Watch",
+        "WatchLogs",
+        "WatchRole",
+        "WatchScheduleRole",
+        "ApiKey",
+        "WebhookErrorsAlarm",
+        "WebhookBlockedAlarm",
+        "WebhookCheckFailedAlarm",
+    }
+    # What is always there must not name what may not be.
+    for name in made(template):
+        for path, value in walk(resources(template)[name], name):
+            if path.endswith("/Ref"):
+                assert value not in with_it, path
+            if path.endswith("/Fn::GetAtt"):
+                assert value[0] not in with_it, path
+            if path.endswith("/Fn::Sub") and isinstance(value, str):
+                assert not with_it & set(re.findall(r"\$\{(\w+)", value)), path
+    for name, output in template["Outputs"].items():
+        refers = {value for path, value in walk(output) if path.endswith("/Ref")} & with_it
+        assert bool(refers) is (output.get("Condition") == "HasWebhookCheck"), name
+
+
+def test_the_expanded_template_has_the_check_under_its_condition_alone() -> None:
+    """What SAM makes of the function and its schedule has the condition too."""
+    expanded = aws.transformed()
+    schedules = resources(expanded, "AWS::Scheduler::Schedule")
+    assert {name: schedule.get("Condition") for name, schedule in schedules.items()} == {
+        "RedriveEveryFiveMinutes": None,
+        "WatchEveryQuarterOfAnHour": "HasWebhookCheck",
+    }
+    assert schedules["WatchEveryQuarterOfAnHour"]["Properties"]["ScheduleExpression"] == "rate(15 minutes)"
+    for name, resource in resources(expanded).items():
+        if name.startswith("Watch"):
+            assert resource.get("Condition", "").startswith("HasWebhookCheck"), name
+
+
+def test_the_check_has_the_time_it_takes(template: Template) -> None:
+    """The secret, two requests and the pause between them, with room for a start."""
+    from core import watch
+
+    longest = watch.KEY_SECONDS + watch.ATTEMPTS * watch.API_SECONDS + watch.PAUSE_SECONDS
+    assert longest + 20 <= resources(template)["Watch"]["Properties"]["Timeout"] <= 900
 
 
 def defaults(template: Template, **chosen: Any) -> dict[str, str]:
@@ -185,8 +279,20 @@ def test_every_alarm_is_there_and_tells_somebody(template: Template) -> None:
         assert len(text) < 1024, name
     assert set(found) == ALARMS
     silent = {name for name, properties in found.items() if properties["TreatMissingData"] == "breaching"}
-    assert silent == {"spooled", "quarantined", "expiring", "silence"}
-    assert {properties["TreatMissingData"] for properties in found.values()} == {"breaching", "notBreaching"}
+    assert silent == GAUGES | {"silence", "webhook_check_failed"}
+    # A check that could not read changes nothing of what the last one found; its own alarm tells of it.
+    kept = {name for name, properties in found.items() if properties["TreatMissingData"] == "ignore"}
+    assert kept == {"webhook_errors", "webhook_blocked"}
+    treatments = {properties["TreatMissingData"] for properties in found.values()}
+    assert treatments == {"breaching", "notBreaching", "ignore"}
+
+
+def test_alarms_are_optional_where_their_source_is(template: Template) -> None:
+    """Silence needs its hours, and what Dastra says needs the check; all others are always there."""
+    for alarm in resources(template, "AWS::CloudWatch::Alarm").values():
+        name = alarm["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        condition = next((condition for condition, names in OPTIONAL.items() if name in names), None)
+        assert alarm.get("Condition") == condition, name
 
 
 def test_alarms_fire_where_they_should(template: Template) -> None:
@@ -195,7 +301,7 @@ def test_alarms_fire_where_they_should(template: Template) -> None:
         alarm["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): alarm["Properties"]
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
     }
-    one = ALARMS - {"slow", "silence", "unread", "spooled", "quarantined", "expiring"}
+    one = ALARMS - {"slow", "silence", "unread", "webhook_check_failed"} - GAUGES
     for name in one:
         properties = found[name]
         assert properties["Threshold"] == 1, name
@@ -204,6 +310,11 @@ def test_alarms_fire_where_they_should(template: Template) -> None:
     assert (found["slow"]["ExtendedStatistic"], found["slow"]["Threshold"]) == ("p99", 3000)
     # An alarm can look back seven days, which is the parameter's limit (CloudWatch API, PutMetricAlarm).
     assert found["silence"]["Period"] * template["Parameters"]["SilenceHours"]["MaxValue"] == 7 * 86_400
+    # Three runs of the check, so that one which fails alarms nobody, and two do.
+    failed = found["webhook_check_failed"]
+    assert (failed["Period"], failed["EvaluationPeriods"], failed["Threshold"]) == (3 * 15 * 60, 1, 1)
+    assert (failed["Statistic"], failed["ComparisonOperator"]) == ("Sum", "LessThanThreshold")
+    assert {found[name]["Period"] for name in ("webhook_errors", "webhook_blocked")} == {60}
     queue = resources(template, "AWS::SQS::Queue")["EventQueue"]["Properties"]
     assert found["unread"]["Threshold"] * 2 == queue["MessageRetentionPeriod"]
 
@@ -222,11 +333,12 @@ def test_the_topic_lets_the_alarms_of_the_stack_speak(template: Template) -> Non
 
 
 def test_the_dashboard_shows_metrics_that_exist(template: Template) -> None:
-    """The dashboard is valid JSON, names every alarm but the optional one, and draws only what is emitted."""
+    """The dashboard is valid JSON, names every alarm but the optional ones, and draws only what is emitted."""
     body = resources(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     widgets = json.loads(body)["widgets"]
     shown = {re.sub(r"\W|Arn", "", arn) for arn in widgets[0]["properties"]["alarms"]}
-    assert shown == set(resources(template, "AWS::CloudWatch::Alarm")) - {"SilenceAlarm"}
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
+    assert shown == {name for name, alarm in alarms.items() if alarm.get("Condition") not in OPTIONAL}
     drawn = set()
     for widget in widgets[1:]:
         last: list[Any] = []
@@ -243,7 +355,8 @@ def test_the_dashboard_shows_metrics_that_exist(template: Template) -> None:
             assert name in emitted()[value], name
         else:
             assert (namespace, name) in AWS_METRICS, name
-    assert {name for _, name, _, _ in drawn} >= set.union(*emitted().values()) - {"NoKey"}
+    always = emitted()["receiver"] | emitted()["redrive"]
+    assert {name for _, name, _, _ in drawn} >= always - {"NoKey"}
 
 
 def test_what_the_command_line_reads_is_put_out(template: Template) -> None:

@@ -53,6 +53,7 @@ EMPTY: Final = {
     "expiring_count": 0,
 }
 GAUGES: Final = {"spooled", "quarantined", "expiring"}
+UNCHECKED: Final = {"webhook_check_failed"}
 
 
 class Sink(logging.Handler):
@@ -84,6 +85,7 @@ QUIET: Final = (
     "Executing 'Functions.receive' (Reason='This function was programmatically called via the host APIs.')",
     line(log.REDRIVE, sent=0, failed=0, **EMPTY),
     line(log.ACCEPTED, status=200, duration_ms=12.5, listed=True),
+    line(log.WEBHOOK_CHECK, count=2, errors=0, blocked=0),
 )
 """Five minutes in which all is well."""
 ANSWERED: Final = ("receive", "200", True)
@@ -153,6 +155,12 @@ def test_a_quiet_time_alarms_nobody(workspace: Workspace) -> None:
         pytest.param([line(log.REDRIVE, **EMPTY | {"spool_oldest_seconds": 60})], set(), id="just spooled"),
         pytest.param([line(log.ACCEPTED, duration_ms=3001)] * 3, {"slow"}, id="slow"),
         pytest.param([line(log.ACCEPTED, duration_ms=2999)] * 3, set(), id="fast enough"),
+        pytest.param([line(log.WEBHOOK_CHECK, count=2, errors=1, blocked=0)], {"webhook_errors"}, id="errors"),
+        pytest.param(
+            [line(log.WEBHOOK_CHECK, count=2, errors=6, blocked=1)], {"webhook_errors", "webhook_blocked"}, id="blocked"
+        ),
+        pytest.param([line(log.WEBHOOK_CHECK, count=2, errors=0, blocked=1)], {"webhook_blocked"}, id="blocked at 0"),
+        pytest.param([line(log.WEBHOOK_CHECK_FAILED, error="http_503", during="api")], set(), id="one check failed"),
     ],
 )
 def test_one_line_is_enough(workspace: Workspace, lines: list[str], fires: set[str]) -> None:
@@ -164,7 +172,7 @@ def test_one_line_is_enough(workspace: Workspace, lines: list[str], fires: set[s
 @pytest.mark.parametrize(("gauge", "alarm"), [("quarantine_count", "quarantined"), ("expiring_count", "expiring")])
 def test_a_gauge_above_zero_alarms(workspace: Workspace, gauge: str, alarm: str) -> None:
     """What every run in the window finds alarms; once a run finds nothing, no longer."""
-    workspace.add(line(log.ACCEPTED, duration_ms=5))
+    workspace.add(line(log.ACCEPTED, duration_ms=5), line(log.WEBHOOK_CHECK, count=1, errors=0, blocked=0))
     for _ in range(3):
         workspace.add(line(log.REDRIVE, **EMPTY | {gauge: 2}))
     assert workspace.alarms() == {alarm}
@@ -174,9 +182,35 @@ def test_a_gauge_above_zero_alarms(workspace: Workspace, gauge: str, alarm: str)
 
 def test_no_redrive_run_is_as_bad_as_what_it_would_find(workspace: Workspace) -> None:
     """Missing gauges raise all three alarms, also when nothing at all was logged."""
-    assert workspace.alarms() == GAUGES | {"silence"}
+    assert workspace.alarms() == GAUGES | UNCHECKED | {"silence"}
     workspace.add(line(log.ACCEPTED, duration_ms=5))
-    assert workspace.alarms() == GAUGES
+    assert workspace.alarms() == GAUGES | UNCHECKED
+
+
+def test_no_check_that_read_alarms(workspace: Workspace) -> None:
+    """Whether checks failed or none ran; what single webhooks have is no check. Once one reads, no longer."""
+    workspace.add(QUIET[1], line(log.ACCEPTED, duration_ms=5))
+    assert workspace.alarms() == UNCHECKED
+    workspace.add(
+        line(log.WEBHOOK_CHECK_FAILED, error="http_401", during="api", status=401),
+        line(log.WEBHOOK_ERRORS, webhook_id="1", errors=1),
+        line(log.WEBHOOK_BLOCKED, webhook_id="1", errors=1),
+    )
+    assert workspace.alarms() == UNCHECKED
+    workspace.add(line(log.WEBHOOK_CHECK, count=1, errors=0, blocked=0))
+    assert workspace.alarms() == set()
+
+
+def test_the_check_is_searched_for_where_it_is_on() -> None:
+    """And nowhere else; the windows are longer than a quarter of an hour, and late lines still count."""
+    assert not {name for name in queries(deployment("least")) if name.startswith("webhook_")}
+    made = deployment("checked")
+    windows = {
+        rule.name.removeprefix("test-"): rule.body["properties"]["windowSize"]
+        for rule in made.of("Microsoft.Insights/scheduledQueryRules")
+        if "webhook_" in rule.name
+    }
+    assert windows == {"webhook_errors": "PT30M", "webhook_blocked": "PT30M", "webhook_check_failed": "PT45M"}
 
 
 def test_silence_counts_genuine_events_alone(workspace: Workspace) -> None:

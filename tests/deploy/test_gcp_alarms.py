@@ -11,8 +11,7 @@ from core import log
 from core.log import NUMBER_FIELDS, TEXT_FIELDS, LogEvent
 from tests.deploy.gcp import INFRA, NAME, PROJECT, Json, dashboard, definitions, dry_run, needs_gcloud, planned
 
-# The design's table, and beside it what this cloud needs besides. `webhook_errors` and `webhook_blocked` are read from
-# Dastra's own API, and come with what reads it.
+# The design's table, and beside it what this cloud needs besides.
 TABLE = {
     "event_lost",
     "platform_error",
@@ -26,8 +25,21 @@ TABLE = {
     "dead_letters",
     "slow",
     "silence",
+    "webhook_errors",
+    "webhook_blocked",
 }
-BESIDES = {"unread", "no_subscription", "redrive_failed"}
+BESIDES = {"unread", "no_subscription", "redrive_failed", "webhook_check_failed"}
+# What is there on request alone: the variable and the option with which it is, and its alarms.
+OPTIONAL: dict[str, tuple[dict[str, Any], str, set[str]]] = {
+    "silence": ({"silence_hours": 12}, "--silence-hours=12", {"silence"}),
+    "check": (
+        {"webhook_check": True},
+        "--webhook-check=on",
+        {"webhook_errors", "webhook_blocked", "webhook_check_failed"},
+    ),
+}
+EVERYTHING: dict[str, Any] = {name: value for given, _, _ in OPTIONAL.values() for name, value in given.items()}
+EVERY_OPTION = tuple(option for _, option, _ in OPTIONAL.values())
 
 EVENTS = [event for event in vars(log).values() if isinstance(event, LogEvent)]
 EVENT_NAMES = {event.name for event in EVENTS}
@@ -39,7 +51,11 @@ BUILT_IN = {
     "pubsub.googleapis.com/subscription/num_undelivered_messages": "pubsub_subscription",
     "pubsub.googleapis.com/subscription/oldest_unacked_message_age": "pubsub_subscription",
 }
-RESOURCES = {"subscription_removed": {"pubsub_subscription", "pubsub_topic"}, "redrive_failed": {"cloud_scheduler_job"}}
+RESOURCES = {
+    "subscription_removed": {"pubsub_subscription", "pubsub_topic"},
+    "redrive_failed": {"cloud_scheduler_job"},
+    "webhook_check_failed": {"cloud_run_revision", "cloud_scheduler_job"},
+}
 OURS = f"logging.googleapis.com/user/{NAME}-"
 
 
@@ -89,7 +105,7 @@ def test_every_alarm_of_the_table_is_there() -> None:
 def test_every_alarm_reaches_somebody() -> None:
     """Each has the e-mail channel, and every further one that was given; the channel has the address that was given."""
     extra = f"projects/{PROJECT}/notificationChannels/77"
-    plan = planned(silence_hours=12, notification_channels=[extra])
+    plan = planned(**EVERYTHING, notification_channels=[extra])
     channel = plan.resources["google_monitoring_notification_channel.email"]
     policies = plan.of("google_monitoring_alert_policy")
     assert (channel["type"], channel["labels"]) == ("email", {"email_address": "oncall@example.com"})
@@ -102,18 +118,52 @@ def test_every_alarm_reaches_somebody() -> None:
 def test_every_alarm_of_the_gcloud_path_reaches_somebody() -> None:
     """The files that gcloud is given name the same channels."""
     extra = f"projects/{PROJECT}/notificationChannels/77"
-    run = dry_run("deploy.sh", "--silence-hours=12", "--notification-channel", extra)
+    run = dry_run("deploy.sh", *EVERY_OPTION, "--notification-channel", extra)
     for name in TABLE | BESIDES:
         channels = run.filled[f"alarms/{name}.json"]["notificationChannels"]
         assert channels == [f"projects/{PROJECT}/notificationChannels/NUMBER", extra]
 
 
-def test_silence_is_off_until_it_is_asked_for() -> None:
-    """The optional alarm needs its hours; both paths leave it out without them."""
-    assert 'this["silence"]' not in planned().of("google_monitoring_alert_policy")
-    assert "alarms/silence.json" not in dry_run("deploy.sh").filled
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_alarm_is_off_until_it_is_asked_for(name: str) -> None:
+    """Both paths leave it out without a word, with whatever it is made of, and make it with one."""
+    variables, option, alarms = OPTIONAL[name]
+    without, with_it = planned(), planned(**variables)
+    addresses = {f'google_monitoring_alert_policy.this["{alarm}"]' for alarm in alarms}
+    assert not addresses & without.resources.keys()
+    assert addresses <= with_it.resources.keys()
+    files = {f"alarms/{alarm}.json" for alarm in alarms}
+    assert not files & dry_run("deploy.sh").filled.keys()
+    assert files <= dry_run("deploy.sh", option).filled.keys()
+
+
+def test_silence_is_told_after_its_hours() -> None:
+    """Whichever they are."""
     policy = planned(silence_hours=5).resources['google_monitoring_alert_policy.this["silence"]']
     assert policy["conditions"][0]["condition_absent"][0]["duration"] == "18000s"
+
+
+def test_the_check_makes_nothing_until_it_is_asked_for() -> None:
+    """Neither function nor account, secret, schedule, metric or output: without a word, not a trace of it."""
+    without, with_it = planned(), planned(webhook_check=True)
+    more = {address.partition(".this[")[0] for address in with_it.resources.keys() - without.resources.keys()}
+    assert more == {
+        "google_cloud_run_v2_service_iam_member.schedule_calls_watch[0]",
+        "google_cloud_scheduler_job.watch[0]",
+        "google_cloudfunctions2_function.watch[0]",
+        "google_logging_metric",
+        "google_monitoring_alert_policy",
+        "google_secret_manager_secret.api_key[0]",
+        "google_secret_manager_secret_iam_member.watch_reads_api_key[0]",
+        "google_service_account",
+    }
+    for address, values in without.resources.items():
+        assert values == with_it.resources[address], address
+    assert without.outputs["api_key_secret"] is None
+    assert with_it.outputs["api_key_secret"].endswith(f"/secrets/{NAME}-api-key")
+    made = " ".join(word for command in dry_run("deploy.sh").commands for word in command.words)
+    for trace in ("watch", "api-key", "webhook_", "DASTRA_API"):
+        assert trace not in made, trace
 
 
 @pytest.mark.parametrize(
@@ -130,6 +180,10 @@ def test_silence_is_off_until_it_is_asked_for() -> None:
         ("quarantine_count", "QuarantineCount"),
         ("quarantine_oldest_seconds", "QuarantineOldestAge"),
         ("expiring_count", "ExpiringCount"),
+        ("webhook_checks", "WebhookChecks"),
+        ("webhook_errors", "WebhookErrors"),
+        ("webhook_blocked", "WebhooksBlocked"),
+        ("webhook_check_failed", "WebhookCheckFailed"),
     ],
 )
 def test_a_log_based_metric_counts_what_the_cores_metric_does(metric: str, core_metric: str) -> None:
@@ -232,6 +286,8 @@ def test_one_is_enough(alarm: str) -> None:
         ("quarantined", "quarantine_count", 0.5),
         ("expiring", "expiring_count", 0.5),
         ("slow", "duration_ms", 3000),
+        ("webhook_errors", "webhook_errors", 0.5),
+        ("webhook_blocked", "webhook_blocked", 0.5),
     ],
 )
 def test_a_gauges_limit_is_a_bound_of_its_buckets(alarm: str, metric: str, limit: float) -> None:
@@ -247,7 +303,7 @@ def test_a_gauges_limit_is_a_bound_of_its_buckets(alarm: str, metric: str, limit
 
 def test_a_count_of_one_is_never_in_the_bucket_of_none() -> None:
     """The counts' bounds lie between whole numbers, the first between 0 and 1."""
-    for metric in ("spool_count", "quarantine_count", "expiring_count"):
+    for metric in ("spool_count", "quarantine_count", "expiring_count", "webhook_errors", "webhook_blocked"):
         bounds = definitions("metrics")[metric]["bucketOptions"]["explicitBuckets"]["bounds"]
         assert bounds[0] == 0.5
         assert all(bound % 1 == 0.5 for bound in bounds)
@@ -269,6 +325,37 @@ def test_missing_gauges_count_as_bad(alarm: str, metric: str) -> None:
     assert schedule == "*/5 * * * *"
     # Closing it after half an hour without data would call the missing data healed.
     assert definitions("alarms")[alarm]["alertStrategy"]["autoClose"] == "604800s"
+
+
+def test_a_check_that_cannot_read_is_told() -> None:
+    """Two of three that failed, none that succeeded, or a schedule that does not reach it; one alone is nothing."""
+    schedule = planned(webhook_check=True).resources["google_cloud_scheduler_job.watch[0]"]["schedule"]
+    assert schedule == "*/15 * * * *"
+    three = f"{3 * 15 * 60}s"
+    failed, unreached, uncounted = conditions("webhook_check_failed", "conditionThreshold")
+    for each, resource in ((failed, "cloud_run_revision"), (unreached, "cloud_scheduler_job")):
+        assert f'{OURS}webhook_check_failed" AND resource.type="{resource}"' in each["filter"]
+        assert (each["comparison"], each["thresholdValue"]) == ("COMPARISON_GT", 1)
+        assert each["aggregations"][0] == {
+            "alignmentPeriod": three,
+            "perSeriesAligner": "ALIGN_SUM",
+            "crossSeriesReducer": "REDUCE_SUM",
+        }
+    assert f"{OURS}webhook_checks" in uncounted["filter"]
+    assert (uncounted["comparison"], uncounted["thresholdValue"]) == ("COMPARISON_LT", 1)
+    assert uncounted["aggregations"][0]["alignmentPeriod"] == three
+    (absent,) = conditions("webhook_check_failed", "conditionAbsent")
+    assert f"{OURS}webhook_checks" in absent["filter"]
+    assert absent["duration"] == three
+    for name in OPTIONAL["check"][2]:
+        assert definitions("alarms")[name]["alertStrategy"]["autoClose"] == "604800s", name
+
+
+def test_what_dastra_says_is_told_at_once_and_held() -> None:
+    """Each check counts until the next, so that there is one incident and not one each quarter of an hour."""
+    for name in ("webhook_errors", "webhook_blocked"):
+        (threshold,) = conditions(name, "conditionThreshold")
+        assert (threshold["duration"], threshold["aggregations"][0]["alignmentPeriod"]) == ("0s", f"{15 * 60}s")
 
 
 def test_a_redrive_that_never_ran_is_noticed() -> None:
@@ -316,6 +403,7 @@ def test_severities_are_in_order() -> None:
     assert {name for name, alarm in alarms.items() if alarm["severity"] == "CRITICAL"} == {
         "event_lost",
         "no_subscription",
+        "webhook_blocked",
     }
     for name, alarm in alarms.items():
         assert alarm["severity"] in {"CRITICAL", "ERROR", "WARNING"}
@@ -362,7 +450,7 @@ def without_nulls(value: Any) -> Any:
 
 def test_terraform_makes_the_alarms_as_they_are_defined() -> None:
     """Everything in a definition arrives in the resource: no part is dropped on the way through the dynamic blocks."""
-    policies = planned(silence_hours=12).of("google_monitoring_alert_policy")
+    policies = planned(**EVERYTHING).of("google_monitoring_alert_policy")
     for name, definition in definitions("alarms").items():
         policy = without_nulls(policies[f'this["{name}"]'])
         wanted = as_terraform({k: v for k, v in definition.items() if k != "userLabels"})
@@ -379,7 +467,7 @@ def test_terraform_makes_the_alarms_as_they_are_defined() -> None:
 
 def test_terraform_makes_the_metrics_as_they_are_defined() -> None:
     """The same for the log-based metrics."""
-    made = planned().of("google_logging_metric")
+    made = planned(**EVERYTHING).of("google_logging_metric")
     assert made.keys() == {f'this["{name}"]' for name in definitions("metrics")}
     for name, definition in definitions("metrics").items():
         metric = made[f'this["{name}"]']
@@ -469,7 +557,7 @@ def googles_faults(contents: Json, directory: Path) -> list[str]:
 
 def test_definitions_are_of_googles_own_types(tmp_path: Path) -> None:
     """Every field and every enum value of alarms, metrics and dashboard is one that Google's API has."""
-    assert googles_faults(dict(dry_run("deploy.sh", "--silence-hours=12").filled), tmp_path) == []
+    assert googles_faults(dict(dry_run("deploy.sh", *EVERY_OPTION).filled), tmp_path) == []
 
 
 def test_googles_types_find_a_wrong_name(tmp_path: Path) -> None:

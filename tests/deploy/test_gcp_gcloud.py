@@ -34,6 +34,7 @@ pytestmark = pytest.mark.slow
 SCRIPTS = ("deploy.sh", "destroy.sh")
 EVERYTHING = (
     "--silence-hours=12",
+    "--webhook-check=on",
     "--public-access=no-iam-check",
     f"--notification-channel=projects/{PROJECT}/notificationChannels/7",
 )
@@ -94,6 +95,10 @@ def test_help_says_the_defaults_that_terraform_has() -> None:
         ),
         (("--project", PROJECT, "--alarm-email", EMAIL, "--region", "europe-west2"), "must contain the region"),
         (("--project", PROJECT, "--alarm-email", EMAIL, "--silence-hours", "24"), "valid: 0 to 23"),
+        (("--project", PROJECT, "--alarm-email", EMAIL, "--webhook-check", "yes"), "valid: on, off"),
+        (("--project", PROJECT, "--alarm-email", EMAIL, "--webhook-ids", "1|2"), "valid: numbers of webhooks"),
+        (("--project", PROJECT, "--alarm-email", EMAIL, "--workspace-id", "all"), "valid: a workspace's number"),
+        (("--project", PROJECT, "--alarm-email", EMAIL, "--api-url", "http://x"), "valid: an address with https"),
         (("--project", PROJECT, "--alarm-email", EMAIL, "--colour", "red"), "--colour is not an option"),
         (("--project",), "--project needs a value"),
         (("--project", PROJECT, "--alarm-email", EMAIL, "--source", "/nowhere"), "run: make build-gcp"),
@@ -159,9 +164,9 @@ def test_the_page_names_options_that_exist() -> None:
 
 
 def test_the_page_counts_its_alarms() -> None:
-    """As many as there are without the optional one."""
+    """As many as there are without the optional ones."""
     page = (ROOT / "docs/deploy-gcp.md").read_text("utf-8")
-    assert f"{len(definitions('alarms')) - 1} alarms" in page
+    assert f"{len(definitions('alarms')) - len(OPTIONAL)} alarms" in page
 
 
 def test_a_wrong_flag_is_found(tmp_path: Path) -> None:
@@ -223,21 +228,19 @@ def test_a_second_deployment_makes_nothing_twice(tmp_path: Path) -> None:
         ("storage", "buckets", "update"),
     } <= updated
     assert {("scheduler", "jobs", "update"), ("logging", "metrics", "update")} <= updated
-    assert (
-        len([c for c in commands if c.begins("alpha", "monitoring", "policies", "update")])
-        == len(definitions("alarms")) - 1
-    )
+    assert len([c for c in commands if c.begins("alpha", "monitoring", "policies", "update")]) == len(
+        definitions("alarms")
+    ) - len(OPTIONAL)
 
 
-def test_silence_that_is_no_longer_wanted_is_taken_away(tmp_path: Path) -> None:
-    """A second deployment without the hours deletes the optional alarm, as Terraform would."""
+def test_what_is_no_longer_wanted_is_taken_away(tmp_path: Path) -> None:
+    """A second deployment without the words deletes the optional alarms and the check's schedule."""
+    path = ("alpha", "monitoring", "policies", "delete")
     commands = live("deploy.sh", tmp_path)
-    assert [c.plain for c in commands if c.begins("alpha", "monitoring", "policies", "delete")]
-    assert not [
-        c
-        for c in live("deploy.sh", tmp_path, "--silence-hours=3")
-        if c.begins("alpha", "monitoring", "policies", "delete")
-    ]
+    assert len([c for c in commands if c.begins(*path)]) == len(OPTIONAL)
+    assert [c.plain[-1] for c in commands if c.begins("scheduler", "jobs", "delete")] == [f"{NAME}-watch"]
+    wanted = live("deploy.sh", tmp_path, "--silence-hours=3", "--webhook-check=on")
+    assert not [c for c in wanted if "delete" in c.plain and not c.begins("monitoring", "dashboards")]
 
 
 def test_a_deployment_never_closes_the_webhook(tmp_path: Path) -> None:
@@ -286,16 +289,17 @@ def listed(text: str) -> list[str]:
     return sorted(text.split(","))
 
 
-def gcloud_parts() -> dict[str, Any]:
+OPTIONAL = {"silence", "webhook_errors", "webhook_blocked", "webhook_check_failed"}
+
+
+def gcloud_parts(*options: str) -> dict[str, Any]:
     """What the gcloud path makes, in the same words as `terraform_parts`."""
-    run = dry_run("deploy.sh", "--silence-hours=12")
-    (bucket,), (secret,), (repository,) = (
+    run = dry_run("deploy.sh", *options)
+    (bucket,), (repository,) = (
         run.of("storage", "buckets", "update"),
-        run.of("secrets", "create"),
         run.of("artifacts", "repositories", "create"),
     )
     (location,) = run.of("storage", "buckets", "create")
-    (job,) = run.of("scheduler", "jobs", "create", "http")
     (services,) = run.of("services", "enable")
     (cleanup,) = run.of("artifacts", "repositories", "set-cleanup-policies")
     functions = {}
@@ -348,7 +352,7 @@ def gcloud_parts() -> dict[str, Any]:
                 for rule in json.loads(Path(bucket.flags["lifecycle-file"]).read_text("utf-8"))["rule"]
             ),
         },
-        "secret": (secret.plain[2], listed(secret.flags["locations"])),
+        "secrets": {secret.plain[2]: listed(secret.flags["locations"]) for secret in run.of("secrets", "create")},
         "repository": (
             repository.plain[3],
             repository.flags["location"],
@@ -356,15 +360,17 @@ def gcloud_parts() -> dict[str, Any]:
         ),
         "cleanup": sorted(policy["name"] for policy in json.loads(Path(cleanup.flags["policy"]).read_text("utf-8"))),
         "functions": functions,
-        "job": {
-            "name": job.plain[4],
-            "region": job.flags["location"],
-            "schedule": (job.flags["schedule"], job.flags["time-zone"]),
-            "method": job.flags["http-method"],
-            "account": job.flags["oidc-service-account-email"],
-            "audience_is_address": job.flags["oidc-token-audience"] == job.flags["uri"],
-            "deadline": seconds(job.flags["attempt-deadline"]),
-            "retries": int(job.flags["max-retry-attempts"]),
+        "jobs": {
+            job.plain[4]: {
+                "region": job.flags["location"],
+                "schedule": (job.flags["schedule"], job.flags["time-zone"]),
+                "method": job.flags["http-method"],
+                "account": job.flags["oidc-service-account-email"],
+                "audience_is_address": job.flags["oidc-token-audience"] == job.flags["uri"],
+                "deadline": seconds(job.flags["attempt-deadline"]),
+                "retries": int(job.flags["max-retry-attempts"]),
+            }
+            for job in run.of("scheduler", "jobs", "create", "http")
         },
         "grants": gcloud_grants(run.commands),
         "metrics": sorted(command.plain[3] for command in run.of("logging", "metrics", "create")),
@@ -394,14 +400,11 @@ def gcloud_grants(commands: tuple[Command, ...]) -> list[tuple[str, str, str, st
     )
 
 
-def terraform_parts() -> dict[str, Any]:
+def terraform_parts(**variables: Any) -> dict[str, Any]:
     """What Terraform makes."""
-    plan = planned(silence_hours=12)
+    plan = planned(**variables)
     store = plan.resources["google_storage_bucket.store"]
-    secret = plan.resources["google_secret_manager_secret.keys"]
     repository = plan.resources["google_artifact_registry_repository.images"]
-    job = plan.resources["google_cloud_scheduler_job.redrive"]
-    token = job["http_target"][0]["oidc_token"][0]
     ingress = {"ALLOW_ALL": "all", "ALLOW_INTERNAL_ONLY": "internal-only"}
     functions = {}
     for values in plan.of("google_cloudfunctions2_function").values():
@@ -464,22 +467,27 @@ def terraform_parts() -> dict[str, Any]:
                 for rule in store["lifecycle_rule"]
             ),
         },
-        "secret": (
-            secret["secret_id"],
-            sorted(replica["location"] for replica in secret["replication"][0]["user_managed"][0]["replicas"]),
-        ),
+        "secrets": {
+            values["secret_id"]: sorted(
+                replica["location"] for replica in values["replication"][0]["user_managed"][0]["replicas"]
+            )
+            for values in plan.of("google_secret_manager_secret").values()
+        },
         "repository": (repository["repository_id"], repository["location"], repository["format"]),
         "cleanup": sorted(policy["id"] for policy in repository["cleanup_policies"]),
         "functions": functions,
-        "job": {
-            "name": job["name"],
-            "region": job["region"],
-            "schedule": (job["schedule"], job["time_zone"]),
-            "method": job["http_target"][0]["http_method"],
-            "account": token["service_account_email"],
-            "audience_is_address": token["audience"] == job["http_target"][0]["uri"],
-            "deadline": seconds(job["attempt_deadline"]),
-            "retries": job["retry_config"][0]["retry_count"],
+        "jobs": {
+            job["name"]: {
+                "region": job["region"],
+                "schedule": (job["schedule"], job["time_zone"]),
+                "method": job["http_target"][0]["http_method"],
+                "account": job["http_target"][0]["oidc_token"][0]["service_account_email"],
+                "audience_is_address": job["http_target"][0]["oidc_token"][0]["audience"]
+                == job["http_target"][0]["uri"],
+                "deadline": seconds(job["attempt_deadline"]),
+                "retries": job["retry_config"][0]["retry_count"],
+            }
+            for job in plan.of("google_cloud_scheduler_job").values()
         },
         "grants": terraform_grants(plan.resources),
         "metrics": sorted(values["name"] for values in plan.of("google_logging_metric").values()),
@@ -520,11 +528,11 @@ PARTS = (
     "topics",
     "subscriptions",
     "bucket",
-    "secret",
+    "secrets",
     "repository",
     "cleanup",
     "functions",
-    "job",
+    "jobs",
     "grants",
     "metrics",
     "channel",
@@ -533,10 +541,22 @@ PARTS = (
 )
 
 
+WAYS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    ((), {}),
+    (("--silence-hours=12", "--webhook-check=on"), {"silence_hours": 12, "webhook_check": True}),
+    (
+        ("--webhook-check=on", "--webhook-ids=1,22", "--workspace-id=7", "--api-url=https://api.example.org"),
+        {"webhook_check": True, "webhook_ids": ["1", "22"], "workspace_id": 7, "api_url": "https://api.example.org"},
+    ),
+)
+"""The same deployments in the words of both."""
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_both_paths_make_the_same(part: str) -> None:
+@pytest.mark.parametrize(("options", "variables"), WAYS, ids=["defaults", "everything", "chosen"])
+def test_both_paths_make_the_same(part: str, options: tuple[str, ...], variables: dict[str, Any]) -> None:
     """Terraform and the script make the same parts with the same values, from the same defaults."""
-    assert gcloud_parts()[part] == terraform_parts()[part]
+    assert gcloud_parts(*options)[part] == terraform_parts(**variables)[part]
 
 
 def test_every_part_is_compared() -> None:
@@ -570,7 +590,7 @@ def test_the_environment_is_one_that_the_receiver_takes() -> None:
 
 def test_definitions_are_filled_in_as_terraform_does() -> None:
     """Metrics and alarms have the same content on both paths; gcloud's alarms carry their channels inside."""
-    filled: dict[str, Json] = dict(dry_run("deploy.sh", "--silence-hours=12").filled)
+    filled: dict[str, Json] = dict(dry_run("deploy.sh", *EVERYTHING).filled)
     for kind in ("metrics", "alarms"):
         for name, definition in definitions(kind).items():
             ours = {key: value for key, value in filled[f"{kind}/{name}.json"].items() if key != "notificationChannels"}

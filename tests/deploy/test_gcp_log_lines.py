@@ -153,6 +153,32 @@ def test_the_redrives_line_feeds_every_gauge(capsys: pytest.CaptureFixture[str])
     assert counted(entry(log.REDRIVE, capsys, GAUGES)) == set()
 
 
+CHECKED: dict[str, Value] = {"count": 2, "errors": 3, "blocked": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "metrics"),
+    [
+        (log.WEBHOOK_CHECK, CHECKED, {"webhook_checks", "webhook_errors", "webhook_blocked"}),
+        (log.WEBHOOK_ERRORS, {"webhook_id": "1", "errors": 3}, set()),
+        (log.WEBHOOK_BLOCKED, {"webhook_id": "1", "errors": 3}, set()),
+        (log.WEBHOOK_CHECK_FAILED, {"error": "http_401", "during": "api", "status": 401}, {"webhook_check_failed"}),
+    ],
+    ids=lambda value: value.name if isinstance(value, LogEvent) else "",
+)
+def test_the_checks_lines_feed_its_metrics(
+    event: LogEvent, fields: dict[str, Value], metrics: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line of the whole check is counted, those of single webhooks tell their numbers; no other service counts."""
+    line = entry(event, capsys, fields, "watch")
+    assert counted(line) == metrics
+    for name, field in {"webhook_errors": "errors", "webhook_blocked": "blocked"}.items():
+        if name in metrics:
+            path = definitions("metrics")[name]["valueExtractor"].removeprefix("EXTRACT(").removesuffix(")")
+            assert found(line, path) == fields[field]
+    assert counted(entry(event, capsys, fields)) == set()
+
+
 def test_another_deployment_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """The service's name decides."""
     line = entry(log.EVENT_LOST, capsys, {"status": 503})
@@ -221,8 +247,9 @@ def test_a_subscription_that_goes_is_told(method: str, resource: str, alarms: bo
 @pytest.mark.parametrize(("severity", "alarms"), [("INFO", False), ("ERROR", True)])
 def test_a_failed_schedule_is_told(severity: str, alarms: bool) -> None:
     """Cloud Scheduler logs each attempt under the job's id."""
-    resource = {"type": "cloud_scheduler_job", "labels": {"job_id": f"{NAME}-redrive"}}
-    assert counted({"severity": severity, "resource": resource}) == ({"redrive_failed"} if alarms else set())
+    for job, metric in (("redrive", "redrive_failed"), ("watch", "webhook_check_failed")):
+        resource = {"type": "cloud_scheduler_job", "labels": {"job_id": f"{NAME}-{job}"}}
+        assert counted({"severity": severity, "resource": resource}) == ({metric} if alarms else set())
 
 
 def test_every_event_of_the_core_is_looked_at() -> None:
@@ -244,4 +271,8 @@ def test_every_event_of_the_core_is_looked_at() -> None:
         "keys_loaded",
         "redrive",
         "redrive_skipped",
+        "webhook_check",
+        "webhook_errors",
+        "webhook_blocked",
+        "webhook_check_failed",
     }

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,14 @@ AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
 
 
 def account(name: str) -> str:
-    """One of the four service accounts."""
+    """One of the service accounts."""
     return f"serviceAccount:{NAME}-{name}@{PROJECT}.iam.gserviceaccount.com"
 
 
-def grants() -> list[tuple[str, str, str, str]]:
+def grants(**variables: Any) -> list[tuple[str, str, str, str]]:
     """Every role that is given: what kind of thing it is on, which one, to whom, which role."""
     found = []
-    for address, values in planned().resources.items():
+    for address, values in planned(**variables).resources.items():
         if "_iam_" in address:
             kind = address.partition("_iam_")[0].removeprefix("google_")
             on = next(
@@ -63,6 +64,26 @@ def test_these_roles_are_given_and_no_other() -> None:
             ("cloud_run_v2_service", f"{NAME}-receive", "allUsers", "roles/run.invoker"),
         ]
     )
+
+
+def test_the_check_may_read_its_key_and_no_more() -> None:
+    """One role on one secret for its account, and one for the schedule that calls it."""
+    more = set(grants(webhook_check=True)) - set(grants())
+    assert more == {
+        (
+            "secret_manager_secret",
+            f"projects/{PROJECT}/secrets/{NAME}-api-key",
+            account("watch"),
+            "roles/secretmanager.secretAccessor",
+        ),
+        ("cloud_run_v2_service", f"{NAME}-watch", account("schedule"), "roles/run.invoker"),
+    }
+    plan = planned(webhook_check=True)
+    function = plan.resources["google_cloudfunctions2_function.watch[0]"]["service_config"][0]
+    assert f"serviceAccount:{function['service_account_email']}" == account("watch")
+    assert function["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
+    target = plan.resources["google_cloud_scheduler_job.watch[0]"]["http_target"][0]
+    assert target["uri"] == target["oidc_token"][0]["audience"] == function["uri"]
 
 
 def test_nothing_is_public_but_the_webhook() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from core.settings import API_URL, PREFIX, WATCH_NAMES, Settings, WatchSettings
 from core.settings import NAMES as SETTINGS
-from core.settings import PREFIX, Settings
 from core.source_ip import PRESET
 from tests.deploy.gcp import (
     INFRA,
@@ -179,6 +179,7 @@ def test_terraform_refuses_what_is_wrong(file: str, old: str, new: str, said: st
 def test_every_variable_says_what_it_is() -> None:
     """Each has a type and a description; each with a closed set or a range of values checks it."""
     free = {"bucket_location", "scheduler_region", "source_ip_allowlist", "delete_stored_data", "source_dir"}
+    free |= {"webhook_check"}
     for entry in parsed()["variables.tf"]["variable"]:
         for name, body in entry.items():
             assert body.get("type"), name
@@ -235,6 +236,9 @@ def test_the_example_values_are_taken(tmp_path: Path) -> None:
         ({"ack_deadline_seconds": 5}, "from 10 to 600"),
         ({"max_delivery_attempts": 4}, "from 5 to 100"),
         ({"soft_delete_days": 3}, "from 7 to 90"),
+        ({"api_url": "http://api.dastra.eu"}, "An address with https"),
+        ({"workspace_id": -1}, "from 0 to 2147483647"),
+        ({"webhook_ids": ["1,2"]}, "a webhook's number"),
     ],
     ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
@@ -291,6 +295,34 @@ def test_every_setting_reaches_the_function() -> None:
     assert settings.queue_budget_seconds == 1.5
 
 
+def test_the_checks_settings_are_read_as_they_are_deployed() -> None:
+    """By default it asks Dastra itself about all webhooks; each variable reaches its setting; the receiver has none."""
+    env = environment("watch[0]", webhook_check=True)
+    secret = f"projects/{PROJECT}/secrets/{NAME}-api-key"
+    assert WatchSettings.from_env(env) == WatchSettings(secret, API_URL)
+    Settings.from_env(env)
+    ours = {PREFIX + name for name in WATCH_NAMES}
+    assert ours <= env.keys()
+    for function in FUNCTIONS:
+        assert not ours & environment(function, webhook_check=True).keys()
+    chosen = environment(
+        "watch[0]", webhook_check=True, webhook_ids=["1", "22"], workspace_id=7, api_url="https://api.example.org"
+    )
+    assert WatchSettings.from_env(chosen) == WatchSettings(secret, "https://api.example.org", ("1", "22"), 7)
+
+
+def test_the_check_has_the_time_it_takes() -> None:
+    """The secret, two requests and the pause between them, with room for a start; the scheduler waits longer."""
+    from core import watch
+
+    plan = planned(webhook_check=True)
+    function = plan.resources["google_cloudfunctions2_function.watch[0]"]["service_config"][0]
+    deadline = int(plan.resources["google_cloud_scheduler_job.watch[0]"]["attempt_deadline"].removesuffix("s"))
+    longest = watch.KEY_SECONDS + watch.ATTEMPTS * watch.API_SECONDS + watch.PAUSE_SECONDS
+    assert longest + 20 <= function["timeout_seconds"] < deadline < 15 * 60
+    assert function["max_instance_count"] == function["max_instance_request_concurrency"] == 1
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_as_many_requests_at_a_time_as_threads(function: str) -> None:
     """Concurrency equals the threads of the framework, and a whole processor allows more than one."""
@@ -319,12 +351,12 @@ def test_redrive_has_the_time_it_takes() -> None:
     assert function["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
 
 
-def test_both_functions_are_built_of_one_source() -> None:
-    """Python 3.13, the entry points `receive` and `redrive`, a builder's account and a repository of their own."""
-    plan = planned()
-    for function in FUNCTIONS:
+def test_all_functions_are_built_of_one_source() -> None:
+    """Python 3.13, an entry point for each, a builder's account and a repository of their own."""
+    plan = planned(webhook_check=True)
+    for function in (*FUNCTIONS, "watch[0]"):
         build = plan.resources[f"google_cloudfunctions2_function.{function}"]["build_config"][0]
-        assert (build["runtime"], build["entry_point"]) == ("python313", function)
+        assert (build["runtime"], build["entry_point"]) == ("python313", function.removesuffix("[0]"))
         assert build["service_account"].endswith(f"/{NAME}-build@{PROJECT}.iam.gserviceaccount.com")
         assert build["docker_repository"].endswith(f"/repositories/{NAME}-images")
 
@@ -387,4 +419,6 @@ def test_outputs_say_the_address_and_the_next_step() -> None:
     for name in ("DASTRA_QUEUE", "DASTRA_STORE", "DASTRA_SIGNATURE_KEYS_SECRET"):
         assert f"{name}={environment('receive')[name]}" in outputs["next_step"]
     assert "no-invoker-iam-check" not in outputs["next_step"]
+    assert "api-key" not in outputs["next_step"]
+    assert f"secrets versions add {NAME}-api-key" in planned(webhook_check=True).outputs["next_step"]
     assert "no-invoker-iam-check" in planned(public_access="none").outputs["next_step"]

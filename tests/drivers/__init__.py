@@ -162,6 +162,12 @@ class Driver(Protocol):
     def redrive(self, limit: int | None = None) -> Run:
         """Run the real schedule handler, in an instance of its own."""
 
+    def watch(self, settings: Mapping[str, str]) -> Mapping[str, str | int]:
+        """Run the real check of the webhooks, in an instance of its own whose API key is what the key store holds.
+
+        ``settings`` are names without their prefix, beside those of the receiver.
+        """
+
     def accept(self, entry: str) -> None:
         """Accept an address or a network, as the command line does."""
 

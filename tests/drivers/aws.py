@@ -417,6 +417,12 @@ class AwsDriver:
         report = handler({} if limit is None else {"limit": limit}, Context("00000000-0000-4000-9000-000000000000"))
         return Run(report["sent"], report["failed"], report["skipped"])
 
+    def watch(self, settings: Mapping[str, str]) -> Mapping[str, str | int]:
+        """As the protocol says."""
+        ours = {f"DASTRA_{name}": value for name, value in {"API_KEY_SECRET": self.secret, **settings}.items()}
+        handler = wiring.watch_handler({**self._settings, **ours})
+        return handler({"source": "aws.scheduler"}, Context("00000000-0000-4000-9000-000000000001"))
+
     def accept(self, entry: str) -> None:
         """As the protocol says."""
         self.plant(address_key(entry), b"", {})

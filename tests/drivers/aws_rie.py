@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.bundle.rie import Environment
+from tests.bundle.aws.rie import Environment
 from tests.drivers import LISTED, Answer, Driver, Front, HttpRequest, Run
 from tests.drivers.aws import FRONTS, AwsDriver, AwsPlatform, as_answer, as_event
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
 import sys
@@ -10,11 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
 import pytest
 
 from azure_function import classic, streaming, wiring
+from azure_function import watch as azure_watch
 from azure_function.service_bus_queue import PREFIX, STANDARD_MAX_BYTES
 from azure_function.telemetry import LOGGER, RECEIVER, AzureLog
 from cli.local.azure_broker import Enqueued
@@ -63,6 +66,8 @@ class AzureDriver:
 
     def __init__(self, platform: AzurePlatform, name: str) -> None:
         self.name: Final = name
+        self.trace_parent = ""
+        """What the host says about the trace of an invocation."""
         self.platform: Final = platform
         self._emulator: Final = platform.emulator
         # A test of the contract sends the same event twice and looks for both.
@@ -124,7 +129,9 @@ class AzureDriver:
     def post(self, request: HttpRequest, front: Front | None = None) -> Answer:
         """As the protocol says."""
         front = front or FRONTS[0]
-        receive, chunked = self._forms[front.name]
+        form, chunked = self._forms[front.name]
+        context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=self.trace_parent))
+        receive = functools.partial(form, context=context)
         target = f"{request.path}?{request.query}" if request.query else request.path
         headers = seen(request.headers, request.client, size=len(request.body), chunked=chunked)
         make = classic_request if front in (CLASSIC, CLASSIC_CHUNKED) else web_request
@@ -200,6 +207,12 @@ class AzureDriver:
         finally:
             parts.close()
         return Run(report.sent, report.failed, report.skipped)
+
+    def watch(self, settings: Mapping[str, str]) -> Mapping[str, str | int]:
+        """As the protocol says."""
+        secret = {"API_KEY_SECRET": self._emulator.secret_url(self.name)}
+        ours = {f"DASTRA_{name}": value for name, value in {**secret, **settings}.items()}
+        return azure_watch.watch({**self._settings, **ours})().as_answer()
 
     def accept(self, entry: str) -> None:
         """As the protocol says."""

@@ -385,6 +385,14 @@ class GcpDriver:
             raise PortError("unavailable")
         return Run(**json.loads(answer.body))
 
+    def watch(self, settings: Mapping[str, str]) -> Mapping[str, str | int]:
+        """As the protocol says."""
+        ours = {f"DASTRA_{name}": value for name, value in {"API_KEY_SECRET": self.secret, **settings}.items()}
+        answer = over_wsgi(self._app("watch", {**self._settings, **ours}), HttpRequest(b"{}"), ())
+        assert answer.status == http.client.OK
+        found: Mapping[str, str | int] = json.loads(answer.body)
+        return found
+
     def accept(self, entry: str) -> None:
         """As the protocol says."""
         self.plant(address_key(entry), b"", {})

@@ -419,7 +419,7 @@ def test_few_wait_for_a_token_at_once(rig: Rig) -> None:
 
 
 def test_any_number_waits_for_a_fetch_that_is_under_way(rig: Rig) -> None:
-    """A rotation in peace: a burst of events with the new key is answered by one more fetch, and none is turned away."""
+    """A rotation in peace: one more fetch answers a burst of events with the new key, and none is turned away."""
     rig.source.before = hanging_on(1, rig.hang)
     first = rig.ask_aside(listed=True, timeout=60)
     _until(lambda: rig.source.fetches == 1)

@@ -61,6 +61,10 @@ def written(**fields: Value | None) -> dict[str, Value]:
             ],
         ),
         (log.REDRIVE_SKIPPED, "redrive_skipped", "INFO", []),
+        (log.WEBHOOK_CHECK, "webhook_check", "INFO", ["WebhookChecks", "WebhookErrors", "WebhooksBlocked"]),
+        (log.WEBHOOK_ERRORS, "webhook_errors", "WARNING", []),
+        (log.WEBHOOK_BLOCKED, "webhook_blocked", "CRITICAL", []),
+        (log.WEBHOOK_CHECK_FAILED, "webhook_check_failed", "ERROR", ["WebhookCheckFailed"]),
     ],
 )
 def test_an_event_has_the_name_level_and_metrics_that_alarms_are_built_on(

@@ -150,6 +150,20 @@ def test_the_trace_context_is_carried(body: bytes) -> None:
         assert outcome.message.attributes.get("traceparent") == expected
 
 
+@pytest.mark.parametrize("body", [event(), b"[1]"], ids=["event", "unreadable"])
+def test_without_a_trace_context_of_its_own_the_platforms_is_carried(body: bytes) -> None:
+    """And a header that is none does not stand in its way."""
+    platforms = f"00-{'5f' * 16}-{'7a' * 8}-00"
+    for given, expected in (
+        ((), platforms),
+        ((("traceparent", "x"),), platforms),
+        ((("traceparent", TRACEPARENT),), TRACEPARENT),
+    ):
+        outcome = decide(dataclasses.replace(request(body, headers=given), trace=platforms))
+        assert isinstance(outcome, Accepted | Quarantined)
+        assert outcome.message.attributes.get("traceparent") == expected
+
+
 def test_the_key_that_matched_is_named() -> None:
     """Of several, whichever it was."""
     for text, key in ((None, None), (OTHER_KEY_TEXT, OTHER_KEY)):

@@ -8,7 +8,7 @@ import pytest
 
 from core.delivery import Limits
 from core.screening import Policy, SourceIpMode
-from core.settings import NAMES, PREFIX, Settings, SettingsError
+from core.settings import KNOWN, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, WatchSettings, watches
 from core.signature import SignatureKey
 from core.source_ip import PRESET, PRESET_ADDRESSES, AllowList
 from tests.unit.samples import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT
@@ -270,6 +270,7 @@ def test_a_valid_secret_is_not_shown_beside_another_fault() -> None:
         ("DASTRA_MAX_BODY_BYTE", "did you mean DASTRA_MAX_BODY_BYTES? "),
         ("DASTRA_SOURCE_IP_ALLOW_LIST", "did you mean DASTRA_SOURCE_IP_ALLOWLIST? "),
         ("DASTRA_QUEUE_URL", "did you mean DASTRA_QUEUE? "),
+        ("DASTRA_WEBHOOK_ID", "did you mean DASTRA_WEBHOOK_IDS? "),
         ("DASTRA_XYZZY", ""),
         ("DASTRA_", ""),
     ],
@@ -278,7 +279,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(name: str, hint: 
     """With a suggestion where one is close, and without the value: it may be a secret under a wrong name."""
     with pytest.raises(SettingsError) as raised:
         Settings.from_env({**LEAST, name: "planted"})
-    known = ", ".join(PREFIX + known for known in NAMES)
+    known = ", ".join(PREFIX + known for known in KNOWN)
     assert raised.value.faults == (f"{name} is not known; {hint}known: {known}",)
     assert "planted" not in str(raised.value)
 
@@ -366,3 +367,99 @@ def test_settings_are_frozen() -> None:
     """They were read once."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         read().queue = "other"  # type: ignore[misc]
+
+
+# The check of the webhooks
+
+
+def watching(**values: str) -> WatchSettings:
+    """The check's settings, from the least environment with these names set."""
+    return WatchSettings.from_env({"DASTRA_API_KEY_SECRET": "secret", **{PREFIX + n: v for n, v in values.items()}})
+
+
+def watch_faults(**values: str) -> tuple[str, ...]:
+    """The faults that these names make."""
+    with pytest.raises(SettingsError) as raised:
+        watching(**values)
+    return raised.value.faults
+
+
+def test_the_check_needs_a_secret_alone() -> None:
+    """It asks Dastra itself, about all that the key sees."""
+    assert watching() == WatchSettings("secret", "https://api.dastra.eu", (), None)
+
+
+def test_every_name_of_the_check_is_read() -> None:
+    """Into the field of the same name."""
+    assert watching(
+        API_KEY_SECRET="arn:x", API_URL="https://api.example.org/", WEBHOOK_IDS="1, 22 1", WORKSPACE_ID="7"
+    ) == WatchSettings("arn:x", "https://api.example.org", ("1", "22"), 7)
+    assert {name.lower() for name in WATCH_NAMES} == {field.name for field in dataclasses.fields(WatchSettings)}
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+@pytest.mark.parametrize("name", sorted(set(WATCH_NAMES) - {"API_KEY_SECRET"}))
+def test_a_name_of_the_check_that_is_set_to_nothing_is_not_set(name: str, empty: str) -> None:
+    """Templates pass empty parameters on."""
+    assert watching(**{name: empty}) == watching()
+
+
+def test_receiver_and_check_may_share_an_environment() -> None:
+    """Each reads its own names, and leaves the other's values unread: a wrong one is not its business."""
+    env = {**LEAST, "DASTRA_API_KEY_SECRET": "secret", "DASTRA_API_URL": "x", "DASTRA_WORKSPACE_ID": "x"}
+    assert Settings.from_env(env) == read()
+    env = {"DASTRA_API_KEY_SECRET": "secret", "DASTRA_SOURCE_IP_MODE": "x", "DASTRA_MAX_BODY_BYTES": "x"}
+    assert WatchSettings.from_env(env) == watching()
+    assert not set(NAMES) & set(WATCH_NAMES)
+
+
+def test_the_check_is_on_where_it_has_a_key() -> None:
+    """An empty name is none."""
+    assert watches({"DASTRA_API_KEY_SECRET": "secret"})
+    assert not any(watches({"DASTRA_API_KEY_SECRET": value}) for value in ("", " "))
+    assert not watches({"DASTRA_API_URL": "https://api.example.org"})
+
+
+@pytest.mark.parametrize("url", ["https://api.example.org/prefix", "https://[::1]:8443", "http://127.0.0.1:8080"])
+def test_an_address_with_tls_is_taken(url: str) -> None:
+    """And one in clear text on this machine, for a stand-in."""
+    assert watching(API_URL=url).api_url == url
+
+
+URL = "valid: an address with https and without a query, such as https://api.dastra.eu"
+IDS = "valid: the numbers of webhooks, separated by commas or white space"
+WORKSPACE = "valid: a whole number from 1 to 2147483647"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "valid"),
+    [
+        *(
+            ("API_URL", url, URL)
+            for url in (
+                *("http://api.dastra.eu", "http://127.0.0.1", "http://127.0.0.1.example.org:80", "api.dastra.eu"),
+                *("https://", "https://user:word@api.dastra.eu", "https://api.dastra.eu?x=1", "https://x#y", "ftp://x"),
+                *("https://api.dastra.eu:port", "https://[x", "https://\u0430pi.dastra.eu"),
+            )
+        ),
+        ("WEBHOOK_IDS", ",", IDS),
+        ("WEBHOOK_IDS", "1;2", IDS),
+        ("WEBHOOK_IDS", "1 a/b", IDS),
+        ("WORKSPACE_ID", "0", WORKSPACE),
+        ("WORKSPACE_ID", "2147483648", WORKSPACE),
+        ("WORKSPACE_ID", "all", WORKSPACE),
+    ],
+)
+def test_an_invalid_value_for_the_check_is_shown_with_what_is_valid(name: str, value: str, valid: str) -> None:
+    """As for the receiver."""
+    assert watch_faults(**{name: value}) == (f"DASTRA_{name} is {value!r}: {valid}",)
+
+
+def test_what_the_check_lacks_and_what_nobody_knows_is_told_at_once() -> None:
+    """Unknown names first."""
+    with pytest.raises(SettingsError) as raised:
+        WatchSettings.from_env({"DASTRA_API_KEY": "planted"})
+    unknown, missing = raised.value.faults
+    assert unknown.startswith("DASTRA_API_KEY is not known; did you mean DASTRA_API_KEY_SECRET? ")
+    assert missing == "DASTRA_API_KEY_SECRET is required: the secret that holds the key of Dastra's API"
+    assert "planted" not in str(raised.value)

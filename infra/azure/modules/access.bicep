@@ -115,11 +115,11 @@ resource receiverStores 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 resource receiverReadsKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  // On the vault, since the secret does not exist yet; it holds nothing else.
+  // On the vault, since the secrets do not exist yet; it holds nothing that the function app does not read.
   name: guid(vault.id, receiverPrincipalId, roles.keyVaultSecretsUser)
   scope: vault
   properties: {
-    description: 'The receiver reads the signature keys'
+    description: 'The receiver reads the signature keys, and its check of the webhooks the key of the API'
     principalId: receiverPrincipalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)

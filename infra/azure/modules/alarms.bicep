@@ -19,6 +19,9 @@ param every string
 @description('Hours without an event that alarm; 0 for none.')
 param silenceHours int
 
+@description('Whether Dastra is asked about the webhooks.')
+param webhookCheck bool
+
 @description('How the host hands a request on.')
 param httpForm string
 
@@ -127,6 +130,32 @@ var silenceAlarm = [
   }
 ]
 
+// A check comes each fifteen minutes and its line minutes late, so one in two counts twice as long as it is new. That
+// nobody knows is told by the third, after three checks: one that fails is nothing.
+var checkAlarms = [
+  {
+    name: 'webhook_errors'
+    severity: 1
+    window: 'PT30M'
+    query: '${lines} | where event == "webhook_check" and toint(line.errors) > 0'
+    description: 'Severity: high. Dastra has counted errors of a webhook; above five it blocks it for good. ${handbook} webhook_errors.'
+  }
+  {
+    name: 'webhook_blocked'
+    severity: 0
+    window: 'PT30M'
+    query: '${lines} | where event == "webhook_check" and toint(line.blocked) > 0'
+    description: 'Severity: highest. Dastra has blocked a webhook: no event of it comes any more, and none is sent again. ${handbook} webhook_blocked.'
+  }
+  {
+    name: 'webhook_check_failed'
+    severity: 1
+    window: 'PT45M'
+    query: '${lines} | where event == "webhook_check" | summarize runs = count() | where runs == 0'
+    description: 'Severity: high. For 45 minutes no check could read from Dastra\'s API how the webhooks are: the API key, the API, or the check itself does not run. ${handbook} webhook_check_failed.'
+  }
+]
+
 var classicAlarm = [
   {
     name: 'body_not_received'
@@ -209,7 +238,7 @@ resource actions 'Microsoft.Insights/actionGroups@2023-01-01' = {
 }
 
 resource logRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
-  for alarm in concat(logAlarms, silenceHours > 0 ? silenceAlarm : [], httpForm == 'classic' ? classicAlarm : []): {
+  for alarm in concat(logAlarms, silenceHours > 0 ? silenceAlarm : [], webhookCheck ? checkAlarms : [], httpForm == 'classic' ? classicAlarm : []): {
     name: '${prefix}-${alarm.name}'
     location: location
     tags: tags

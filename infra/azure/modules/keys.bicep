@@ -1,4 +1,4 @@
-// The vault for the signature keys, and for nothing else.
+// The vault for the signature keys and, where the webhooks are checked, a key of Dastra's API; for nothing else.
 
 @description('Where.')
 param location string
@@ -12,8 +12,9 @@ param token string
 @description('Forbid that the vault is emptied for good.')
 param purgeProtection bool
 
-// No secret: the key is Dastra's and is set afterwards, so that no template, parameter or deployment record holds it.
+// No secret: the keys are Dastra's and are set afterwards, so that no template, parameter or deployment record holds one.
 var secretName = 'dastra-signature-keys'
+var apiKeySecretName = 'dastra-api-key'
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   // checkov:skip=CKV_AZURE_109:The function has no fixed address that a rule could name; only identities get in.
@@ -47,3 +48,4 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
 
 output vaultName string = vault.name
 output secretUrl string = '${vault.properties.vaultUri}secrets/${secretName}'
+output apiKeySecretUrl string = '${vault.properties.vaultUri}secrets/${apiKeySecretName}'

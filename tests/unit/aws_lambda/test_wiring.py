@@ -165,6 +165,38 @@ def test_a_forged_request_reaches_nothing(handler: Handler, aws: Stub) -> None:
     assert aws.asked == []
 
 
+TRACE: Final = "5759e988bd862e3fe1be46a994272793"
+
+
+@pytest.mark.parametrize(
+    ("lambdas", "fronts", "expected"),
+    [
+        ("Parent=53995c3f42cd8ad8;Sampled=1", "", f"00-{TRACE}-53995c3f42cd8ad8-01"),
+        ("Parent=53995c3f42cd8ad8;Sampled=1", "Parent=0a1b2c3d4e5f6071", f"00-{TRACE}-53995c3f42cd8ad8-01"),
+        (None, "Parent=0a1b2c3d4e5f6071", f"00-{TRACE}-0a1b2c3d4e5f6071-00"),
+        ("é", "Parent=0a1b2c3d4e5f6071", f"00-{TRACE}-0a1b2c3d4e5f6071-00"),
+        (None, None, None),
+    ],
+)
+def test_the_message_joins_the_trace_of_its_invocation(
+    handler: Handler,
+    aws: Stub,
+    monkeypatch: pytest.MonkeyPatch,
+    lambdas: str | None,
+    fronts: str | None,
+    expected: str | None,
+) -> None:
+    """As the runtime tells it anew for each invocation, else as the front does."""
+    root = f"Root=1-{TRACE[:8]}-{TRACE[8:]};"
+    monkeypatch.delenv(wiring.TRACE, raising=False)
+    if lambdas is not None:
+        monkeypatch.setenv(wiring.TRACE, lambdas if lambdas == "é" else root + lambdas)
+    headers = {"x-amzn-trace-id": root + fronts} if fronts is not None else {}
+    assert handler(post(event(), **headers), CONTEXT)["statusCode"] == 200
+    attributes = json.loads(aws.asked[-1][3])["MessageAttributes"]
+    assert attributes.get("ce-traceparent", {}).get("StringValue") == expected
+
+
 @pytest.mark.parametrize("context", [None, object(), SimpleNamespace()])
 def test_a_context_without_an_id_is_no_error(handler: Handler, context: object) -> None:
     """As in a test by hand."""

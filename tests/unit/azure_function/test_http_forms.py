@@ -85,6 +85,32 @@ def received(request: WebRequest, **changes: Any) -> Request:
     return found
 
 
+TRACE: Final = f"00-{'5f' * 16}-{'7a' * 8}-01"
+CONTEXTS: Final = [
+    (SimpleNamespace(trace_context=SimpleNamespace(trace_parent=TRACE)), TRACE),
+    *(
+        (SimpleNamespace(trace_context=SimpleNamespace(trace_parent=bad)), None)
+        for bad in ("", "x", None, 5, b"x", TRACE.upper(), f"{TRACE}\n")
+    ),
+    (SimpleNamespace(trace_context=None), None),
+    (SimpleNamespace(), None),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("context", "expected"), CONTEXTS)
+def test_both_forms_pass_the_invocations_trace_on(context: Any, expected: str | None) -> None:
+    """What the host says about it, where it has the form; nothing else, and never an error."""
+    recording = Recording()
+    hook = webhook(recording)
+    asyncio.run(streaming.function(hook)(stream(messages=[piece(b"x", more=False)]), context))
+    asyncio.run(streaming.function(hook)(stream(headers=[(b"content-length", b"1200")]), context))
+    given = classic_request("POST", "/api/receive", seen((), None, size=1, chunked=False), b"x")
+    asyncio.run(classic.function(hook, AzureLog(RECEIVER))(given, context))
+    hook.close()
+    assert [request.trace for request in recording.requests] == [expected] * 3
+
+
 @pytest.mark.parametrize("pieces", [[b"whole"], [b"wh", b"ole"], [b"", b"whole", b""], [b"w", b"h", b"o", b"l", b"e"]])
 def test_a_body_arrives_whole_however_it_comes(pieces: list[bytes]) -> None:
     """In one piece or many, with or without a length."""
