@@ -10,6 +10,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from cli.exits import CliError, Exit
+from cli.hints import as_typed
 from cli.output import show_error
 from core.ports import PortError
 
@@ -75,7 +76,7 @@ def reflow(text: str | None) -> str | None:
             lines.append("")
             open_ = False
         elif line.startswith(" "):
-            lines.append(f"[{'dim' if line.lstrip().startswith('#') else _EXAMPLE}]{escape(line)}[/]")
+            lines.append(f"[{'dim' if line.lstrip().startswith('#') else _EXAMPLE}]{escape(as_typed(line))}[/]")
             open_ = False
         elif open_:
             lines[-1] += " " + escape(line)

@@ -41,18 +41,14 @@ def read_keys(key_file: Path | None, out: Output, *, ask: str) -> tuple[Signatur
     Raises:
         CliError: there is no key, or it cannot be read.
     """
-    if key_file is not None:
-        text, origin = _from_file(key_file, out), str(key_file)
-    elif os.environ.get(VARIABLE, "").strip():
-        text, origin = os.environ[VARIABLE], VARIABLE
-    elif sys.stdin.isatty():
-        text, origin = getpass.getpass(f"{ask} (nothing is shown): "), "the prompt"
-    else:
+    given = given_secret(key_file, VARIABLE, out, ask=ask)
+    if given is None:
         raise CliError(
             "no signature key is given, and nobody is there to ask.",
             f"Set {VARIABLE}, or pass --key-file FILE (- reads stdin).",
             Exit.USAGE,
         )
+    text, origin = given
     try:
         return parse_keys(text)
     except ValueError as error:
@@ -73,7 +69,27 @@ def looks_wrong(key: SignatureKey) -> str | None:
     )
 
 
-def _from_file(path: Path, out: Output) -> str:
+def given_secret(file: Path | None, variable: str, out: Output, *, ask: str) -> tuple[str, str] | None:
+    """A secret from a file, else from the environment, else from a prompt, and where it came from.
+
+    None where it is nowhere, and nobody is there to ask.
+
+    Raises:
+        CliError: the file cannot be read.
+    """
+    if file is not None:
+        return read_secret_file(file, out), str(file)
+    if text := os.environ.get(variable, "").strip():
+        return text, variable
+    return (getpass.getpass(f"{ask} (nothing is shown): "), "the prompt") if sys.stdin.isatty() else None
+
+
+def read_secret_file(path: Path, out: Output) -> str:
+    """A file of keys, or stdin for ``-``; warns where others on this machine may read it.
+
+    Raises:
+        CliError: it cannot be read, is no text, or is too large for keys.
+    """
     try:
         if str(path) == "-":
             data = sys.stdin.buffer.read(_MOST_BYTES + 1)

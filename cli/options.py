@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cli import completion
 from cli.help import Command
 from cli.output import Output
 from cli.target import CLOUD, CLOUDS, REGION, STACK, Where
@@ -36,6 +37,7 @@ _SHARED: Final = {
             metavar="NAME",
             help=f"The cloud that it is in: {', '.join(CLOUDS)}. Also {CLOUD}.",
             show_default=False,
+            autocompletion=completion.clouds,
             rich_help_panel=_PANEL,
             # With one cloud there is nothing to choose.
             hidden=len(CLOUDS) == 1,

@@ -24,6 +24,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from cli.exits import CliError, Exit
+from cli.hints import as_typed
 
 T = TypeVar("T")
 
@@ -162,11 +163,11 @@ class Output:
 
     def note(self, text: str) -> None:
         """Say something beside the result."""
-        self.stderr.print(Text(printable(text), style=FAINT))
+        self.stderr.print(Text(printable(as_typed(text)), style=FAINT))
 
     def warn(self, text: str) -> None:
         """Say what may be a mistake."""
-        self.stderr.print(assemble(("Warning: ", HELD), text))
+        self.stderr.print(assemble(("Warning: ", HELD), as_typed(text)))
 
     @contextmanager
     def status(self, text: str) -> Iterator[None]:
@@ -223,9 +224,9 @@ def advance(progress: Progress | None) -> None:
 def show_error(error: CliError) -> None:
     """What is wrong and what to do next, on stderr."""
     console = make_console(stderr=True)
-    console.print(assemble(("Error: ", BAD), error.message), soft_wrap=not console.is_terminal)
+    console.print(assemble(("Error: ", BAD), as_typed(error.message)), soft_wrap=not console.is_terminal)
     if error.hint:
-        console.print(Text(printable(error.hint)), soft_wrap=not console.is_terminal)
+        console.print(Text(printable(as_typed(error.hint))), soft_wrap=not console.is_terminal)
 
 
 def set_streams_up() -> None:

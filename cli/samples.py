@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -63,8 +63,17 @@ def event_types() -> tuple[str, ...]:
     return tuple(sorted(_by_type()))
 
 
-def sample(event_type: str = DEFAULT, now: datetime | None = None) -> Sample:
+def families() -> Mapping[str, tuple[str, ...]]:
+    """Each family of event types whose data has one shape, by name, with its documented event types."""
+    return {family: tuple(names.split()) for family, names in _FAMILIES.items()}
+
+
+def sample(
+    event_type: str = DEFAULT, now: datetime | None = None, change: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Sample:
     """A sample event of a type, dated now, in the compact JSON that Dastra's serialiser would write.
+
+    ``change`` may change the envelope before it is written.
 
     Raises:
         CliError: the type is neither documented nor a plain name.
@@ -78,7 +87,9 @@ def sample(event_type: str = DEFAULT, now: datetime | None = None) -> Sample:
     if event_type != envelope["eventType"]:
         envelope["eventName"] = event_type  # the file's label is another event's
     envelope |= {"date": stamp, "eventType": event_type, MARK: nonce}
-    return Sample(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode(), event_type, nonce)
+    change(envelope)
+    body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return Sample(body, event_type, nonce)
 
 
 def suggestion(event_type: str) -> str:
@@ -91,12 +102,12 @@ def suggestion(event_type: str) -> str:
 
 @cache
 def _by_type() -> dict[str, str]:
-    return {name: family for family, names in _FAMILIES.items() for name in names.split()}
+    return {name: family for family, names in families().items() for name in names}
 
 
 def _folders() -> Iterator[Path]:
     here = Path(__file__).parent
-    yield here / "samples"  # in a wheel
+    yield here / "sample_events"  # in a wheel
     yield here.parent / "tests" / "events" / "dastra"
 
 

@@ -13,7 +13,7 @@ import httpx
 
 from cli.exits import CliError, Exit
 from cli.version import version
-from core.bound import HardBound, HardTimeoutError
+from core.bound import HardBound, HardTimeoutError, NoFreeWorkerError
 from core.deadline import SENDER_PATIENCE
 from core.signature import SignatureKey, sign
 
@@ -80,25 +80,51 @@ def post(url: str, body: bytes, key: SignatureKey, source: str | None = None) ->
     Raises:
         CliError: there was no connection, or it broke before an answer.
     """
-    headers = {
-        "Content-Type": CONTENT_TYPE,
-        "Dastra-Signature": sign(body, key),
-        "User-Agent": f"dastra-webhooks/{version()}",
-    }
-    local = is_loopback(url)
-    # The system's certificates, which also know a company's own proxy. For http none are read: that takes its time.
-    verify: ssl.SSLContext | bool = ssl.create_default_context() if url.startswith("https") else False
-    transport = httpx.HTTPTransport(verify=verify, local_address=source) if source else None
-    client = httpx.Client(timeout=SENDER_PATIENCE, transport=transport, verify=verify, trust_env=not local)
-    started = time.monotonic()
-    try:
+    return Poster(url, source).post(body, key)
+
+
+class Poster:
+    """Posts to one endpoint, each event over a connection of its own. Safe from as many threads as ``workers``."""
+
+    def __init__(self, url: str, source: str | None = None, workers: int = 1) -> None:
+        self._url: Final = url
+        self._source: Final = source
         # The client's own time-out bounds one wait, not the whole.
-        found = HardBound("post", 1).run(lambda: _post(client, url, body, headers), SENDER_PATIENCE)
-    except (HardTimeoutError, httpx.TimeoutException):
-        return Answer(None, None, None, _since(started))
-    except (httpx.TransportError, ValueError, OSError) as error:
-        raise CliError(f"{url} cannot be reached: {_reason(error)}.", _advice(url), Exit.UNREACHABLE) from error
-    return replace(found, milliseconds=_since(started))
+        self._bound: Final = HardBound("post", workers)
+        # The system's certificates, which also know a company's own proxy. For http none are read: that takes its time.
+        secure = url.startswith("https")
+        self._verify: Final[ssl.SSLContext | bool] = ssl.create_default_context() if secure else False
+
+    def post(self, body: bytes, key: SignatureKey) -> Answer:
+        """Sign and post, with Dastra's patience.
+
+        Raises:
+            CliError: there was no connection, or it broke before an answer.
+        """
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "Dastra-Signature": sign(body, key),
+            "User-Agent": f"dastra-webhooks/{version()}",
+        }
+        started = time.monotonic()
+        try:
+            found = self._bound.run(lambda: _post(self._client(), self._url, body, headers), SENDER_PATIENCE)
+        except (HardTimeoutError, NoFreeWorkerError, httpx.TimeoutException):
+            return Answer(None, None, None, _since(started))
+        except (httpx.TransportError, ValueError, OSError) as error:
+            raise unreachable(self._url, reason(error)) from error
+        return replace(found, milliseconds=_since(started))
+
+    def _client(self) -> httpx.Client:
+        verify, source = self._verify, self._source
+        transport = httpx.HTTPTransport(verify=verify, local_address=source) if source else None
+        local = is_loopback(self._url)
+        return httpx.Client(timeout=SENDER_PATIENCE, transport=transport, verify=verify, trust_env=not local)
+
+
+def unreachable(url: str, why: str) -> CliError:
+    """The error where there was no connection; ``why`` is the system's own word."""
+    return CliError(f"{url} cannot be reached: {why}.", _advice(url), Exit.UNREACHABLE)
 
 
 def _post(client: httpx.Client, url: str, body: bytes, headers: dict[str, str]) -> Answer:
@@ -108,15 +134,19 @@ def _post(client: httpx.Client, url: str, body: bytes, headers: dict[str, str]) 
             content += chunk
             if len(content) > 4 * _MOST_SHOWN:
                 break
-    text = content.decode("utf-8", "replace").strip()
-    return Answer(response.status_code, text[:_MOST_SHOWN], response.headers.get("location"), 0)
+    return Answer(response.status_code, shown(content), response.headers.get("location"), 0)
+
+
+def shown(content: bytes) -> str:
+    """As much of an answer's body as is shown."""
+    return content.decode("utf-8", "replace").strip()[:_MOST_SHOWN]
 
 
 def _since(started: float) -> float:
     return (time.monotonic() - started) * 1000
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The system's or OpenSSL's own words; neither quotes what was sent."""
     seen: BaseException | None = error
     while seen is not None:
@@ -130,5 +160,5 @@ def _reason(error: BaseException) -> str:
 
 def _advice(url: str) -> str:
     if is_loopback(url):
-        return "Is the local run up? Start it in another terminal: make run"
+        return "Is the local run up? Start it in another terminal: dastra-webhooks run"
     return "Check the URL, the network and, behind a company's proxy, HTTPS_PROXY and SSL_CERT_FILE."

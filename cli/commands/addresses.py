@@ -5,32 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
+from cli import completion
+from cli.accepting import Network, entry_of, held_because_of, release_all
 from cli.exits import CliError, Exit
 from cli.help import group
 from cli.options import YesOption, command
 from cli.output import BAD, GOOD, HELD, Output, moment, plural
-from cli.stored import StoredEvent, entries, read_all
+from cli.stored import entries, read_all
 from cli.target import SECONDS, Target, Where
 from core.addresses import accepted_entries, address_key
 from core.ports import NotFoundError, PortError
 from core.records import QUARANTINE_PREFIX
-from core.screening import HoldReason
-from core.source_ip import PRESET, AddressError, AllowList, normalise
+from core.source_ip import AddressError, AllowList
 
 app = group(
     "See which addresses off the list sent genuine events, and accept those that are Dastra's.",
     "The list itself is the setting DASTRA_SOURCE_IP_ALLOWLIST; accepted addresses come on top of it.",
 )
 
-Network = IPv4Network | IPv6Network
 Address = Annotated[
-    str, typer.Argument(metavar="ADDRESS", help="An address, or a network such as 192.0.2.0/24 or 2001:db8::/32.")
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="An address, or a network such as 192.0.2.0/24 or 2001:db8::/32.",
+        autocompletion=completion.unlisted_addresses,
+    ),
 ]
 
 _NARROW: Final = {4: 24, 6: 48}
@@ -118,7 +122,7 @@ def accept(
       dastra-webhooks addresses accept 198.51.100.7
       dastra-webhooks addresses accept 198.51.100.0/28
     """
-    entry, network = _entry(address)
+    entry, network = entry_of(address)
     target = where.find(out)
     _warn(network, target, out, yes=yes)
     try:
@@ -127,8 +131,8 @@ def accept(
         raise target.failure("the address was not accepted", error) from error
     if not out.as_json:
         out.say(("✓ ", GOOD), f"{entry} is accepted." if is_new else f"{entry} was accepted before.")
-    held = _held(target, network, out)
-    released, failures = _release(target, held, out)
+    held = held_because_of(network, target, out)
+    released, failures = release_all(held, target, out)
     if out.as_json:
         out.data({"address": entry, "new": is_new, "held": len(held), "released": released, "failed": len(failures)})
     elif held:
@@ -159,7 +163,7 @@ def forget(
     Example:
       dastra-webhooks addresses forget 198.51.100.7
     """
-    entry, _ = _entry(address)
+    entry, _ = entry_of(address)
     target = where.find(out)
     try:
         target.store.get(address_key(entry), SECONDS)
@@ -176,33 +180,6 @@ def forget(
         out.data({"address": entry, "forgotten": True})
     else:
         out.say(("✓ ", GOOD), f"{entry} is no longer accepted.")
-
-
-def _entry(text: str) -> tuple[str, Network]:
-    """The canonical text of an address or a network, and the network that it is.
-
-    Raises:
-        CliError: it is neither.
-    """
-    address = normalise(text)
-    if address is not None:
-        return address, ip_network(address)
-    if text == PRESET:
-        raise CliError(f"{PRESET} is a list and no address.", "It belongs into DASTRA_SOURCE_IP_ALLOWLIST.", Exit.USAGE)
-    try:
-        [network] = AllowList.of([text]).networks
-    except (AddressError, ValueError) as error:
-        raise CliError(f"{text!r} is neither an address nor a network.", _meant(text), Exit.USAGE) from error
-    if network.num_addresses == 1:
-        return str(network.network_address), network
-    return str(network), network
-
-
-def _meant(text: str) -> str:
-    try:
-        return f"Did you mean {ip_network(text, strict=False)}?"
-    except ValueError:
-        return "Valid: 192.0.2.1, 192.0.2.0/24, 2001:db8::1, 2001:db8::/32"
 
 
 def _warn(network: Network, target: Target, out: Output, *, yes: bool) -> None:
@@ -235,31 +212,3 @@ def _is_valid(entry: str) -> bool:
     except AddressError:
         return False
     return True
-
-
-def _held(target: Target, network: Network, out: Output) -> list[StoredEvent]:
-    """What is held only because its address was not accepted; what is no JSON object stays held for that."""
-    listing = entries(target, QUARANTINE_PREFIX, out)
-    return [
-        event
-        for event in read_all(target, listing, {}, out)
-        if event.reason == HoldReason.UNLISTED_ADDRESS
-        and event.address is not None
-        and ip_address(event.address) in network
-    ]
-
-
-def _release(target: Target, held: Sequence[StoredEvent], out: Output) -> tuple[int, list[str]]:
-    redrive = target.redrive(target.queue) if held else None
-    released, failures = 0, []
-    for event in out.each(held, "Releasing"):
-        if redrive is None:
-            break
-        try:
-            redrive.release(event.key, vouched=True)
-            released += 1
-        except NotFoundError:
-            continue  # somebody else was faster
-        except PortError as error:
-            failures.append(error.code)
-    return released, failures

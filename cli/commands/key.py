@@ -11,9 +11,9 @@ from cli.help import group
 from cli.keys import KeyFile, looks_wrong, read_keys
 from cli.options import YesOption, command
 from cli.output import BAD, FAINT, GOOD, Output
-from cli.target import Target, Where
-from core.ports import PortError
-from core.signature import SignatureKey, parse_keys
+from cli.stored_keys import present_keys, write_keys
+from cli.target import Where
+from core.signature import SignatureKey
 
 app = group(
     "Put Dastra's validation keys into the deployment's secret store, and see which are there.",
@@ -31,7 +31,7 @@ def list_(where: Where, out: Output) -> None:
       dastra-webhooks key list
     """
     target = where.find(out)
-    present = _present(target, out)
+    present = present_keys(target, out)
     if out.as_json:
         out.data([{"fingerprint": key.fingerprint} for key in present])
     elif not present:
@@ -68,17 +68,13 @@ def set_(
     for key in given:
         if odd := looks_wrong(key):
             out.warn(f"the key {key.fingerprint} {odd}.")
-    present = _present(target, out)
+    present = present_keys(target, out)
     keys = tuple(dict.fromkeys((*given, *present) if add else given))
     gone = [key for key in present if key not in keys]
     if gone:
         names = ", ".join(key.fingerprint for key in gone)
         out.confirm(f"Remove {names} from {target.title}, and refuse what it signs? (--add keeps it.)", yes=yes)
-    try:
-        with out.status("Writing the secret"):
-            target.secret.write(",".join(key.reveal() for key in keys))
-    except PortError as error:
-        raise target.failure("the key was not stored", error) from error
+    write_keys(target, keys, out)
     states = [(key, "kept" if key in present else "added") for key in keys] + [(key, "removed") for key in gone]
     if out.as_json:
         out.data([{"fingerprint": key.fingerprint, "state": state} for key, state in states])
@@ -88,20 +84,6 @@ def set_(
         [("FINGERPRINT", "keep"), ("", "keep")],
         [(key.fingerprint, Text(state, styles[state])) for key, state in states],
     )
-
-
-def _present(target: Target, out: Output) -> tuple[SignatureKey, ...]:
-    secret = target.secret
-    try:
-        with out.status("Reading the secret"):
-            text = secret.read()
-    except PortError as error:
-        raise target.failure("the keys cannot be read", error) from error
-    try:
-        return parse_keys(text) if text else ()
-    except ValueError as error:
-        out.warn(f"the secret's present value is no key: {error}.")
-        return ()
 
 
 def _odd(key: SignatureKey) -> Text:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
 from cli.exits import CliError, Exit
 from cli.help import group
 from cli.options import YesOption, command
@@ -23,7 +24,11 @@ app = group(
 
 Keys = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY", help="Keys as `list` shows them, or any part of 4 characters that names one event."),
+    typer.Argument(
+        metavar="KEY",
+        help="Keys as `list` shows them, or any part of 4 characters that names one event.",
+        autocompletion=completion.quarantined,
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every event in the quarantine.")]
 
@@ -45,14 +50,22 @@ def list_(where: Where, out: Output, limit: Limit = MOST_SHOWN) -> None:
         out.say("Nothing is in quarantine.")
     else:
         show_list(events, len(listing), out)
-        out.note("Next: quarantine show KEY, then release KEY or drop KEY; for unlisted_address: addresses list")
+        out.note(
+            "Next: dastra-webhooks quarantine show KEY, then release KEY or drop KEY\n"
+            "For unlisted_address: dastra-webhooks addresses list"
+        )
 
 
 @command(app, "show")
 def show(
     where: Where,
     out: Output,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="A key, or a part that names one event.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY", help="A key, or a part that names one event.", autocompletion=completion.quarantined
+        ),
+    ],
     body: Annotated[bool, typer.Option("--body", help="Show the body too. It holds personal data.")] = False,
 ) -> None:
     """Show what is known of one event; its body only when asked for.
@@ -109,6 +122,7 @@ def release(
       dastra-webhooks quarantine release 3fa9c2d1 77b0e14c
       dastra-webhooks quarantine release --all
     """
+    _check_named(keys, every)
     target = where.find(out)
     chosen = _chosen(target, keys, every, out)
     redrive = target.redrive(target.queue)
@@ -133,6 +147,7 @@ def drop(
       dastra-webhooks quarantine drop 3fa9c2d1
       dastra-webhooks quarantine drop --all --yes
     """
+    _check_named(keys, every)
     target = where.find(out)
     chosen = _chosen(target, keys, every, out)
     if chosen:
@@ -145,9 +160,16 @@ def drop(
         raise CliError(f"{plural(failed, 'event')} could not be dropped.", "Try again later.")
 
 
-def _chosen(target: Target, keys: list[str] | None, every: bool, out: Output) -> list[str]:
+def _check_named(keys: list[str] | None, every: bool) -> None:
     if bool(keys) == every:
-        raise CliError("name the events by their keys, or all of them with --all.", code=Exit.USAGE)
+        raise CliError(
+            "name the events by their keys, or all of them with --all.",
+            "This lists them: dastra-webhooks quarantine list",
+            Exit.USAGE,
+        )
+
+
+def _chosen(target: Target, keys: list[str] | None, every: bool, out: Output) -> list[str]:
     listing = entries(target, QUARANTINE_PREFIX, out)
     return [entry.key for entry in listing] if every else pick(keys or [], listing, QUARANTINE_PREFIX)
 

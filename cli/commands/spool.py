@@ -42,7 +42,7 @@ def list_(where: Where, out: Output, limit: Limit = MOST_SHOWN) -> None:
         out.say("Nothing is in the spool.")
     else:
         show_list(events, len(listing), out)
-        out.note("Next: spool redrive")
+        out.note("Next: dastra-webhooks spool redrive")
 
 
 @command(app, "redrive")

@@ -219,7 +219,7 @@ def test_nobody_listens(invoke: Invoke) -> None:
         result = invoke("send", url, DASTRA_SIGNATURE_KEYS=planted.KEY)
     assert result.exit_code == Exit.UNREACHABLE
     assert "connection refused" in result.stderr
-    assert "make run" in result.stderr
+    assert "dastra-webhooks run" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "example.org", "http://", "http://[::1", "http://x:99999/"])
@@ -242,7 +242,7 @@ def test_no_url_and_no_local_run(invoke: Invoke, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     result = invoke("send")
     assert result.exit_code == Exit.NO_DEPLOYMENT
-    assert "make run" in result.stderr
+    assert "dastra-webhooks run" in result.stderr
 
 
 def test_a_redirect_is_a_failure(answers: Callable[..., str], invoke: Invoke) -> None:

@@ -1,0 +1,1 @@
+"""Why a signature does not match: hypotheses about the signature, the key and the body, each tried with an HMAC."""
