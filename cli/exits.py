@@ -17,18 +17,22 @@ class Exit(IntEnum):
     NOT_FOUND = 5
     NOT_CONFIRMED = 6
     BUSY = 7
+    REFUSED = 8
+    STATUS_USAGE = 9
     INTERRUPTED = 130
 
 
 MEANINGS: Final = {
     Exit.DONE: "done",
-    Exit.FAILED: "done in part, or answered with anything but 200",
+    Exit.FAILED: "done in part, answered with anything but 200, or a check failed",
     Exit.USAGE: "wrong usage: an option, a value or a setting",
     Exit.NO_DEPLOYMENT: "no deployment is named, or it lacks something",
     Exit.UNREACHABLE: "the deployment or the URL does not answer, or refuses",
     Exit.NOT_FOUND: "there is no such event or address",
     Exit.NOT_CONFIRMED: "nothing was done, for want of a yes",
     Exit.BUSY: "the port is taken, or another redrive is at work",
+    Exit.REFUSED: "Dastra does not know the API key, or the key lacks a permission",
+    Exit.STATUS_USAGE: "wrong usage of status, where 1 says that a webhook has errors and 2 that one is blocked",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
 }
 

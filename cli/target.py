@@ -24,10 +24,10 @@ CLOUD: Final = "DASTRA_CLOUD"
 QUEUE: Final = "DASTRA_QUEUE"
 STORE: Final = "DASTRA_STORE"
 SECRET: Final = "DASTRA_SIGNATURE_KEYS_SECRET"  # noqa: S105 - the name of a setting
-OWN_NAMES: Final = frozenset({STACK, CLOUD})
+OWN_NAMES: Final = frozenset({STACK, CLOUD, "DASTRA_API_KEY", "DASTRA_API_URL"})
 """Names with the settings' prefix that only the command line reads; the receiver would call them unknown."""
 
-START: Final = "To start a local run, in another terminal: make run"
+START: Final = "To start a local run, in another terminal: dastra-webhooks run"
 
 WORKERS: Final = 8
 SECONDS: Final = 5.0
@@ -150,7 +150,7 @@ class Where:
             CliError: none is named, it is named twice, or it cannot be found.
         """
         if self.local and (self.stack or self.region):
-            raise CliError("--local excludes --stack and --region.", code=Exit.USAGE)
+            raise CliError("--local excludes --stack and --region.", "Leave one of them out.", Exit.USAGE)
         if self.local:
             run = find_run()
             if run is None:

@@ -169,7 +169,7 @@ def test_nothing_is_named(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.chdir(tmp_path)
     result = invoke("quarantine", "list")
     assert result.exit_code == Exit.NO_DEPLOYMENT
-    for word in ("--stack NAME", "DASTRA_STACK", "DASTRA_QUEUE", "DASTRA_STORE", "make run"):
+    for word in ("--stack NAME", "DASTRA_STACK", "DASTRA_QUEUE", "DASTRA_STORE", "dastra-webhooks run"):
         assert word in result.stderr
     result = invoke("quarantine", "list", "--local")
     assert result.exit_code == Exit.NO_DEPLOYMENT

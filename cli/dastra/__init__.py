@@ -1,0 +1,1 @@
+"""The client of Dastra's public API: what commands need to register, watch and test webhooks, and to read the log."""
