@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import boto3
 from botocore.config import Config
@@ -19,6 +19,7 @@ from core.ports import PortError
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from cli.doctor.model import Result
     from core.ports import Queue, Store
 
 OUTPUTS: Final = ("QueueUrl", "BucketName", "SecretArn")
@@ -109,8 +110,7 @@ class Aws:
 
     def queue(self, name: str, seconds: float, workers: int) -> Queue:
         """SQS, by the queue's URL, whose region counts where none is set."""
-        if self._session.region_name is None and (match := _REGION.match(name)):
-            os.environ["AWS_DEFAULT_REGION"] = match[1]
+        self._take_region(name)
         # Not above: its module makes a session when it is imported, which fails for a profile that does not exist.
         from aws_lambda.sqs_queue import SqsQueue
 
@@ -130,6 +130,20 @@ class Aws:
     def advice(self, code: str) -> str | None:
         """What to do about an error code of AWS, or the name of an exception of its SDK."""
         return _ADVICE.get(code)
+
+    def inside(self, names: Names, deployment: str | None) -> Iterator[Result]:
+        """What the doctor sees of a deployment with these credentials; ``deployment`` is the stack's name."""
+        from cli.doctor.aws import Inside
+
+        self._take_region(names.queue or "")
+        # Not the session above: the region may have been taken since that one was made.
+        session = cast(Any, boto3.session.Session())
+        client = cache(lambda service: session.client(service, config=_config()))
+        return Inside(client, self.advice, names, deployment).rows()
+
+    def _take_region(self, queue: str) -> None:
+        if self._session.region_name is None and (match := _REGION.match(queue)):
+            os.environ["AWS_DEFAULT_REGION"] = match[1]
 
     @cached_property
     def _session(self) -> boto3.session.Session:

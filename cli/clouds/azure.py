@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.keyvault.secrets import SecretClient
 
+    from cli.doctor.model import Result
     from core.ports import Queue, Store
 
 OUTPUTS: Final = (f"{PREFIX}QUEUE", f"{PREFIX}STORE", f"{PREFIX}SIGNATURE_KEYS_SECRET")
@@ -40,10 +41,12 @@ _ADVICE: Final = {
     "ServiceBusAuthorizationError": _ROLES,
     "AuthorizationPermissionMismatch": _ROLES,
     "AuthorizationFailure": _ROLES,
+    "AuthorizationFailed": "Your Azure identity may not look: it needs the role Reader on the resource group.",
     "Forbidden": _ROLES,
     "ContainerNotFound": "There is no such container; check the name.",
     "MessagingEntityNotFoundError": "There is no such queue in the namespace; check the name.",
     "SecretNotFound": "There is no such secret in the vault; check the name.",
+    "ConnectError": "Azure cannot be reached from here: check the network and the proxy.",
     "ServiceRequestError": "Azure cannot be reached from here: check the names, the network and the proxy.",
     "ServiceRequestTimeoutError": "Azure cannot be reached from here: check the network and the proxy.",
     "ServiceBusConnectionError": "Service Bus cannot be reached from here: check the name and port 5671 (AMQP).",
@@ -100,6 +103,16 @@ class Azure:
     def secret(self, name: str) -> SecretStore:
         """Key Vault."""
         return _Secret(SecretPlace.parse(name))
+
+    def inside(self, names: Names, deployment: str | None) -> Iterator[Result]:  # noqa: ARG002 - the names suffice
+        """What the doctor sees of a deployment with these credentials."""
+        from cli.doctor.azure import MANAGEMENT, Inside
+        from cli.doctor.rest import Rest
+
+        def token() -> str:
+            return credential().get_token(f"{MANAGEMENT}/.default").token
+
+        return Inside(Rest(token, self.advice), names).rows()
 
     def advice(self, code: str) -> str | None:
         """What to do about an error code of Azure's services, or the name of an exception of its SDK."""

@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.exits import CliError, Exit
@@ -19,6 +19,7 @@ from core.settings import PREFIX
 if TYPE_CHECKING:
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
+    from cli.doctor.model import Result
     from core.ports import Queue, Store
 
 SETTINGS: Final = ("QUEUE", "STORE", "SIGNATURE_KEYS_SECRET")
@@ -34,10 +35,13 @@ _ADVICE: Final = {
     "RefreshError": f"Your Google Cloud session is over. {_LOG_IN}",
     "Unauthenticated": _LOG_IN,
     "Unauthorized": _LOG_IN,
+    "UNAUTHENTICATED": _LOG_IN,
+    "PERMISSION_DENIED": "Your Google Cloud identity may not do this; see who you are with gcloud auth list.",
     "PermissionDenied": "Your Google Cloud identity may not do this; see who you are with gcloud auth list.",
     "Forbidden": "Your Google Cloud identity may not do this; see who you are with gcloud auth list.",
     "NotFound": "There is nothing of that name; check the name and its project.",
     "ServiceUnavailable": "Google Cloud cannot be reached from here: check the network and the proxy.",
+    "ConnectError": "Google Cloud cannot be reached from here: check the network and the proxy.",
     "ConnectionError": "Google Cloud cannot be reached from here: check the network and the proxy.",
     "resting": "The queue did not answer in time a moment ago; try again in 15 seconds.",
     "hard_timeout": "It did not answer in time; try again.",
@@ -108,6 +112,13 @@ class Gcp:
         """Secret Manager."""
         return _Secret(name)
 
+    def inside(self, names: Names, deployment: str | None) -> Iterator[Result]:  # noqa: ARG002 - the topic's name says it
+        """What the doctor sees of a deployment with these credentials."""
+        from cli.doctor.gcp import Inside
+        from cli.doctor.rest import Rest
+
+        return Inside(Rest(_token, self.advice), names).rows()
+
     def advice(self, code: str) -> str | None:
         """What to do about an error code of Google's services, or the name of an exception of its libraries."""
         return _ADVICE.get(code)
@@ -150,6 +161,23 @@ class _Secret:
         from gcp_function.secret_keys import secret_manager
 
         return secret_manager()
+
+
+@cache
+def _credentials() -> Any:
+    import google.auth
+
+    return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+
+
+def _token() -> str:
+    """A token of whoever is logged in here."""
+    from google.auth.transport.requests import Request
+
+    credentials = _credentials()
+    if not credentials.valid:
+        credentials.refresh(Request())
+    return str(credentials.token)
 
 
 def cloud() -> Gcp:

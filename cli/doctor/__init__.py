@@ -1,0 +1,1 @@
+"""`dastra-webhooks doctor`: what a deployed receiver must do, and whether it does it."""
