@@ -6,9 +6,24 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import addresses, key, quarantine, run, send, spool
+from cli.commands import (
+    addresses,
+    doctor,
+    explain,
+    key,
+    quarantine,
+    reconcile,
+    register,
+    rotate,
+    run,
+    send,
+    spool,
+    status,
+    test,
+)
 from cli.exits import MEANINGS
 from cli.help import Command, Program
+from cli.options import command
 from cli.output import set_streams_up
 from cli.version import version
 
@@ -23,6 +38,13 @@ app = typer.Typer(
 )
 app.command(cls=Command)(run.run)
 app.command(cls=Command)(send.send)
+command(app, "explain")(explain.explain)
+command(app, "doctor")(doctor.doctor)
+command(app, "register")(register.register)
+app.command(cls=status.StatusCommand)(status.status)
+command(app, "test")(test.ask_for_sample)
+command(app, "rotate")(rotate.rotate)
+command(app, "reconcile")(reconcile.reconcile)
 app.add_typer(addresses.app, name="addresses")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(spool.app, name="spool")

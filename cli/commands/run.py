@@ -58,7 +58,8 @@ def run(
     """Start the receiver on this machine: the real entry point before an emulated queue, store and secret store.
 
     Needs no account and no Docker, and listens on 127.0.0.1 only. It sends itself one signed sample event, shows what
-    arrived on the queue, and then a line per request until Ctrl-C. All is in memory and gone afterwards.
+    arrived on the queue, and then a line per request until Ctrl-C. All is in memory and gone afterwards. A console in
+    the browser, at /_local/, shows each request with its verdict and why, and has buttons to send, break and mend.
 
     DASTRA_SIGNATURE_KEYS has the keys; without it one is made up and shown. Other DASTRA_ settings apply too; this
     machine's own address is added to the list of addresses, so that the mode can stay as it is.
@@ -91,6 +92,7 @@ def _serve(
     out: Output,
     stop: _Stop,
 ) -> None:
+    from cli.local.console.recorder import Recorded, Recorder
     from cli.local.front import Front, Server, listen
     from cli.local.journal import Journal
     from cli.local.show import Screen
@@ -105,7 +107,10 @@ def _serve(
         stack.enter_context(redirect_stdout(journal))
         logging.basicConfig(stream=journal, level=logging.WARNING, force=True)
 
+        recorder = Recorder()
+
         def watch(handled: Handled) -> None:
+            recorder.finish(handled)
             try:
                 screen.handled(handled)
             except OSError:  # whoever read our output is gone, and with it the use of this run
@@ -114,10 +119,24 @@ def _serve(
         with out.status("Starting the receiver and its emulated services"):
             start: Start = import_module(str(CLOUDS[cloud])).start
             local = stack.enter_context(start(settings, ",".join(key.reveal() for key in keys), journal, watch))
+            from cli.local.console.api import Console
+            from cli.local.console.places import Places
             from cli.local.controls import controls
-        app = Front(local, controls(local, screen.switched, screen.redriven))
-        stack.enter_context(Server(app, sock))
+
+        def switched(modes: Mapping[str, str]) -> None:
+            screen.switched(modes)
+            on = [f"{name} {mode}" for name, mode in modes.items() if mode != "none"]
+            recorder.note("faults", ", ".join(on) or "none: everything works")
+
+        def redriven(report: Mapping[str, Any]) -> None:
+            screen.redriven(report)
+            recorder.redriven(report)
+
         url = f"http://127.0.0.1:{sock.getsockname()[1]}/"
+        console = Console(recorder, Places(local, cloud, recorder), keys, cloud, local.title, url)
+        app = Front(Recorded(local, recorder), controls(local, switched, redriven, console.routes()))
+        stack.enter_context(Server(app, sock))
+        stack.callback(recorder.close)
         notes = (
             [f"The local run at {other.url} stays up, but commands now find this one."] if (other := find_run()) else []
         )
@@ -138,9 +157,9 @@ def _serve(
         screen.started(local.title, url, made, [key.fingerprint for key in keys], str(journal.path), notes)
         _greet(url, keys[0], local.messages, screen)
         screen.how_to_send(url, made)
-        screen.watching = True
+        screen.watching = recorder.recording = True
         if redrive_every:
-            schedule = (local.redrive, redrive_every, screen, stop)
+            schedule = (local.redrive, redrive_every, redriven, screen, stop)
             threading.Thread(target=_redrive, args=schedule, name="redrive", daemon=True).start()
         stop.wait()
     screen.ended()
@@ -153,7 +172,13 @@ def _greet(url: str, key: SignatureKey, messages: Callable[[], list[dict[str, An
     screen.sample(answer, arrived[-1] if arrived else None)
 
 
-def _redrive(run_once: Callable[[], Mapping[str, Any]], seconds: int, screen: Screen, stop: _Stop) -> None:
+def _redrive(
+    run_once: Callable[[], Mapping[str, Any]],
+    seconds: int,
+    redriven: Callable[[Mapping[str, Any]], None],
+    screen: Screen,
+    stop: _Stop,
+) -> None:
     """What the schedule does on a platform."""
     while not stop.wait(seconds):
         try:
@@ -163,7 +188,7 @@ def _redrive(run_once: Callable[[], Mapping[str, Any]], seconds: int, screen: Sc
                 return
             screen.trouble(f"the redrive cannot read the store ({error.code})")
             continue
-        screen.redriven(report)
+        redriven(report)
 
 
 def _keys() -> tuple[tuple[SignatureKey, ...], str | None]:

@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.exits import CliError
-from cli.local.cloud import Handled, Watch, body_as_json
+from cli.local.cloud import Depths, Handled, Watch, body_as_json
 from cli.local.emulator import REGION, AwsEmulator, EmulatorError, provision
 from cli.local.faults import FaultProxy
 from cli.local.front import HttpAnswer, HttpRequest
@@ -31,6 +31,8 @@ from core.records import QUARANTINE_PREFIX, SPOOL_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeFilterType
 
     from aws_lambda.wiring import Handler
 
@@ -189,6 +191,7 @@ class LocalAws:
             secrets = emulator.session().client("secretsmanager", endpoint_url=emulator.endpoint_url, config=config)
             secrets.put_secret_value(SecretId=self.secret, SecretString=self._keys)
             self._s3: S3Client = emulator.session().client("s3", endpoint_url=emulator.endpoint_url, config=config)
+            self._sqs: SQSClient = emulator.session().client("sqs", endpoint_url=emulator.endpoint_url, config=config)
             # Only now: the SDK's session, made when this is imported, reads the environment.
             from aws_lambda.wiring import webhook_handler
 
@@ -237,6 +240,16 @@ class LocalAws:
     def stored(self) -> list[dict[str, Any]]:
         """Every object in spool and quarantine, oldest first; claim checks followed."""
         return [record for prefix in (SPOOL_PREFIX, QUARANTINE_PREFIX) for record in self._records(prefix)]
+
+    def depths(self) -> Depths:
+        """How much is where."""
+        names: list[QueueAttributeFilterType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self._sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
+        return Depths(sum(map(int, found.values())), *map(self._keys_below, (SPOOL_PREFIX, QUARANTINE_PREFIX)))
+
+    def _keys_below(self, prefix: str) -> tuple[str, ...]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.store, Prefix=prefix)
+        return tuple(entry["Key"] for page in pages for entry in page.get("Contents", ()))
 
     def _records(self, prefix: str) -> Iterator[dict[str, Any]]:
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.store, Prefix=prefix):

@@ -22,10 +22,11 @@ from azure_function import wiring
 from azure_function.service_bus_queue import PREFIX as ATTRIBUTE_PREFIX
 from azure_function.telemetry import LOGGER
 from cli.exits import CliError
+from cli.local import azurite
 from cli.local.azure_emulator import CONTAINER, QUEUE, SECRET, AzureEmulator
 from cli.local.azure_front import Direct, Lines, classic_request, seen, web_request
 from cli.local.azure_host import RUNTIME, Answer, Host, HostError
-from cli.local.cloud import Handled, Watch, body_as_json
+from cli.local.cloud import Depths, Handled, Watch, body_as_json
 from cli.local.faults import FaultProxy
 from cli.local.front import HttpAnswer, HttpRequest
 from cli.local.journal import Journal
@@ -77,7 +78,7 @@ class LocalAzure:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._emulator = emulator = stack.enter_context(AzureEmulator())
+            self._emulator = emulator = stack.enter_context(AzureEmulator(blobs=azurite.find()))
             emulator.create(QUEUE)
             emulator.services.set_secret(SECRET, self._keys)
             self.queue: str = emulator.queue_address(QUEUE)
@@ -149,8 +150,16 @@ class LocalAzure:
         """Every event in spool and quarantine, oldest first; claim checks followed."""
         return [record for prefix in (SPOOL_PREFIX, QUARANTINE_PREFIX) for record in self._records(prefix)]
 
+    def depths(self) -> Depths:
+        """How much is where."""
+        blobs = self._emulator.blobs
+        spool, quarantine = (
+            tuple(blob.name for blob in blobs(CONTAINER, prefix)) for prefix in (SPOOL_PREFIX, QUARANTINE_PREFIX)
+        )
+        return Depths(len(self._emulator.broker.messages(QUEUE)), spool, quarantine)
+
     def _records(self, prefix: str) -> Iterator[dict[str, Any]]:
-        for blob in self._emulator.services.blobs(CONTAINER, prefix):
+        for blob in self._emulator.blobs(CONTAINER, prefix):
             attributes = {name: blob.metadata[name] for name in ATTRIBUTE_NAMES if name in blob.metadata}
             yield {
                 "key": blob.name,
@@ -162,8 +171,10 @@ class LocalAzure:
 
     def _follow(self, dataref: str | None, body: bytes) -> bytes:
         """The body that a claim check points at; the pointer itself where nothing is there."""
-        name = (dataref or "").removeprefix(f"{self.store}/")
-        return next((blob.body for blob in self._emulator.services.blobs(CONTAINER, name) if blob.name == name), body)
+        if dataref is None:
+            return body
+        name = dataref.removeprefix(f"{self.store}/")
+        return next((blob.body for blob in self._emulator.blobs(CONTAINER, name) if blob.name == name), body)
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -26,6 +26,15 @@ class Handled:
     """What the receiver logged about it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How much is where: messages on the queue, and the keys in spool and quarantine, oldest first."""
+
+    queue: int
+    spool: tuple[str, ...]
+    quarantine: tuple[str, ...]
+
+
 Watch = Callable[[Handled], None]
 """Is told of every request, on the request's own thread. Must not raise."""
 
@@ -68,6 +77,9 @@ class LocalCloud(Protocol):
 
     def stored(self) -> list[dict[str, Any]]:
         """Every event in spool and quarantine, oldest first; claim checks followed. Not through the proxies."""
+
+    def depths(self) -> Depths:
+        """What can be counted without reading a body: asked every second while somebody looks. As ``stored``."""
 
 
 class Start(Protocol):

@@ -1,47 +1,58 @@
-"""What `/_local/` answers: look-ups and switches of the local run, in JSON, for this machine only."""
+"""What `/_local/` answers: look-ups and switches of the local run, in JSON, and its page, for this machine only."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from cli.local.cloud import LocalCloud
+from cli.local.console import page
 from cli.local.faults import Fault, FaultProxy
 from cli.local.front import Threads
+from cli.local.guard import ThisMachineOnly
 from cli.version import version
 from core.ports import PortError
 
 ENDPOINTS: Final = {
-    "GET /_local/": "this list",
+    "GET /_local/": "this list; in a browser the console",
     "GET /_local/messages": "every message on the queue, oldest first, without taking any",
     "GET /_local/stored": "every event in spool and quarantine",
     "GET /_local/faults": "which fault is on in front of each service",
     "PUT /_local/faults": 'switch faults, for example {"queue": "hanging"}; "none" switches off',
     "POST /_local/redrive": "put the spool back on the queue now",
 }
-_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_HOST: Final = re.compile(r"(\[[0-9a-f:]+\]|[^:\[\]]+)(?::\d{1,5})?", re.IGNORECASE)
 
 
 def controls(
-    local: LocalCloud, switched: Callable[[Mapping[str, str]], None], redriven: Callable[[Mapping[str, Any]], None]
+    local: LocalCloud,
+    switched: Callable[[Mapping[str, str]], None],
+    redriven: Callable[[Mapping[str, Any]], None],
+    console: Sequence[Route] = (),
 ) -> ASGIApp:
-    """The application below `/_local/`. ``switched`` is told the faults after a change, ``redriven`` what a run did."""
+    """The application below `/_local/`.
+
+    Args:
+        local: what is looked at.
+        switched: is told the faults after a change.
+        redriven: is told what a redrive did.
+        console: the page's own routes.
+    """
     # Few, and not those of the entry point: a look-up must not wait behind requests that a fault holds.
     threads = Threads(4, "control")
 
-    async def index(_: Request) -> Response:
+    async def index(request: Request) -> Response:
+        # A browser asks for HTML by name; curl and programs do not.
+        if "text/html" in request.headers.get("accept", "") and (found := page.file("index.html")) is not None:
+            return found
         return JSONResponse({"program": "dastra-webhooks", "version": version(), "endpoints": ENDPOINTS})
 
     async def messages(_: Request) -> Response:
@@ -84,36 +95,13 @@ def controls(
             Route("/_local/stored", stored),
             Route("/_local/faults", faults, methods=["GET", "PUT"]),
             Route("/_local/redrive", redrive, methods=["POST"]),
+            *console,
         ],
         exception_handlers={404: unknown, 405: _wrong_method, Exception: broken},
-        middleware=[Middleware(_ThisMachineOnly)],
+        middleware=[Middleware(ThisMachineOnly)],
     )
     app.router.redirect_slashes = False
     return app
-
-
-class _ThisMachineOnly:
-    """Refuses what a web page elsewhere could make this machine's browser ask.
-
-    A name that resolves to 127.0.0.1 makes any site same-origin with us, but its name stands in `Host`.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app: Final = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        if len(hosts) == 1 and _is_ours(hosts[0]) and all(_is_ours(urlsplit(origin).netloc) for origin in origins):
-            await self._app(scope, receive, send)
-        else:
-            answer = _error(403, "only for this machine: ask for 127.0.0.1 or localhost")
-            await answer(scope, receive, send)
-
-
-def _is_ours(host: str) -> bool:
-    match = _HOST.fullmatch(host)
-    return match is not None and match[1].lower() in _HOSTS
 
 
 def _parse(body: bytes) -> object:

@@ -44,6 +44,8 @@ class HttpRequest:
     client: str
     received_at: float
     """Seconds since the epoch."""
+    client_port: int = 0
+    """By which a sender on this machine knows its own requests again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class Front:
             body,
             scope["client"][0],
             received_at,
+            scope["client"][1],
         )
         if size > most:
             answer = await self._threads.run(lambda: self._entry_point.turn_away(request, size))

@@ -22,7 +22,7 @@ from google.pubsub_v1 import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from cli.exits import CliError
-from cli.local.cloud import Handled, Watch, body_as_json
+from cli.local.cloud import Depths, Handled, Watch, body_as_json
 from cli.local.faults import FaultProxy
 from cli.local.front import HttpAnswer, HttpRequest
 from cli.local.gcp_emulator import INSTALL, PROJECT, EmulatorError, GcpEmulator, Names
@@ -162,13 +162,28 @@ class LocalGcp:
     def messages(self) -> list[dict[str, Any]]:
         """Every message on the queue, oldest first, none touched; claim checks followed."""
         with self._looking:
-            while received := self._pull():
-                self._seen += map(self._shown, received)
+            self._look()
             return list(self._seen)
 
     def stored(self) -> list[dict[str, Any]]:
         """Every event in spool and quarantine, oldest first; claim checks followed."""
         return [record for prefix in (SPOOL_PREFIX, QUARANTINE_PREFIX) for record in self._records(prefix)]
+
+    def depths(self) -> Depths:
+        """How much is where."""
+        with self._looking:
+            self._look()
+            queued = len(self._seen)
+        bucket = self._storage.bucket(self.store)
+        spool, quarantine = (
+            tuple(blob.name for blob in bucket.list_blobs(prefix=prefix, timeout=_SECONDS))
+            for prefix in (SPOOL_PREFIX, QUARANTINE_PREFIX)
+        )
+        return Depths(queued, spool, quarantine)
+
+    def _look(self) -> None:
+        while received := self._pull():
+            self._seen += map(self._shown, received)
 
     def _records(self, prefix: str) -> Iterator[dict[str, Any]]:
         for blob in self._storage.bucket(self.store).list_blobs(prefix=prefix, timeout=_SECONDS):

@@ -13,26 +13,16 @@ from rich.text import Text
 
 from cli.keys import VARIABLE
 from cli.local.cloud import Handled
+from cli.local.verdict import told
 from cli.output import BAD, FAINT, GOOD, HELD, NAME, Output, grid, plural, pretty_body, printable, size
 from cli.sending import Answer
 from cli.version import program
-from core.signature import HEADER, SignatureFault, read_signature
 
 _COLUMN: Final = 44
 _FEWEST_LINES: Final = 12
 _OTHER_LINES: Final = 33
 """Lines of the start beside the body: on a high terminal the start fits whole."""
 _STYLES: Final = {"accepted": GOOD, "spooled": HELD, "quarantined": HELD}
-_REFUSALS: Final = {
-    401: "unauthorized",
-    403: "forbidden",
-    405: "not allowed",
-    413: "too large",
-    502: "crashed",
-    503: "unavailable",
-}
-_SAID: Final = frozenset({"accepted", "spooled", "quarantined", "event_lost", "no_key", "internal_error"})
-"""Log events that say best what became of a request."""
 
 
 class Screen:
@@ -50,7 +40,16 @@ class Screen:
     ) -> None:
         """The run is up. ``made_key`` is the key that was made for it; a key of the user's is not shown."""
         if self._out.as_json:
-            self._out.line({"what": "started", "url": url, "key": made_key, "keys": list(keys), "log": log})
+            self._out.line(
+                {
+                    "what": "started",
+                    "url": url,
+                    "console": f"{url}_local/",
+                    "key": made_key,
+                    "keys": list(keys),
+                    "log": log,
+                }
+            )
             return
         shown = (
             Text.assemble(made_key, ("  made for this run", FAINT))
@@ -63,10 +62,10 @@ class Screen:
             grid(
                 [
                     ("webhook", Text(url, style="bold")),
+                    ("console", Text(f"{url}_local/", style="bold")),
                     ("key", shown),
                     ("queue", f"{url}_local/messages"),
                     ("stored", f"{url}_local/stored"),
-                    ("controls", f"{url}_local/"),
                     ("log", log),
                 ]
             )
@@ -131,7 +130,7 @@ curl -i {url} -H 'Content-Type: application/json' \\
 
     def handled(self, handled: Handled) -> None:
         """One line for a request."""
-        fields = _fields(handled)
+        fields = told(handled)
         with self._lock:
             if not self.watching:
                 return
@@ -210,41 +209,3 @@ curl -i {url} -H 'Content-Type: application/json' \\
         else:
             middle.pad_right(max(0, _COLUMN - middle.cell_len))
         console.print(Text.assemble(left, middle, right), soft_wrap=True)
-
-
-def _fields(handled: Handled) -> dict[str, Any]:
-    """What a line says. The receiver's own log knows most, but of scanners it logs one in 100 only."""
-    status = handled.answer.status
-    logged: Mapping[str, Any] = next((line for line in reversed(handled.lines) if line.get("message") in _SAID), {})
-    verdict = logged.get("message") or _REFUSALS.get(status, "answered")
-    refused: Mapping[str, Any] = next((line for line in reversed(handled.lines) if "reason" in line), {})
-    return {
-        "time": datetime.fromtimestamp(handled.request.received_at).astimezone().isoformat(timespec="milliseconds"),
-        "status": status,
-        "verdict": verdict,
-        "reason": logged.get("reason") or refused.get("reason") or _reason(handled, str(verdict)),
-        "event_type": logged.get("event_type"),
-        "source": handled.request.client,
-        "method": handled.request.method,
-        "path": handled.request.path.decode("ascii", "backslashreplace"),
-        "size": handled.size,
-        "key": logged.get("key"),
-        "milliseconds": round(handled.milliseconds, 1),
-    }
-
-
-def _reason(handled: Handled, verdict: str) -> str | None:
-    match verdict:
-        case "spooled":
-            failure = next((line for line in handled.lines if line.get("message") == "queue_failed"), None)
-            return str(failure.get("error")) if failure else "queue_rests"
-        case "unauthorized":
-            return _fault(handled)
-        case _:
-            return None
-
-
-def _fault(handled: Handled) -> str:
-    values = [value.decode("latin-1") for name, value in handled.request.headers if name.lower() == HEADER.encode()]
-    found = read_signature(values)
-    return found.value if isinstance(found, SignatureFault) else SignatureFault.MISMATCH.value

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from cli.target import SECONDS, load_cloud
 from tests import planted
 from tests.cli.helpers import Run, clean_environment, running
 
@@ -21,37 +21,50 @@ Invoke = Callable[..., Result]
 
 
 class Services:
-    """The emulated services of a run, as its state file names them."""
+    """The emulated services of a run, as its state file names them, past the fault proxies' switches."""
 
     def __init__(self, run: Run) -> None:
         state = run.state()
-        self._state = state
-        session = boto3.Session("local", "local", region_name=state["env"]["AWS_REGION"])
-        self._s3 = session.client("s3", endpoint_url=state["env"]["AWS_ENDPOINT_URL_S3"])
-        self._sqs = session.client("sqs", endpoint_url=state["env"]["AWS_ENDPOINT_URL_SQS"])
-        endpoint = state["env"]["AWS_ENDPOINT_URL_SECRETS_MANAGER"]
-        self._secrets = session.client("secretsmanager", endpoint_url=endpoint)
+        before = dict(os.environ)
+        cloud = load_cloud(state["cloud"])
+        # The clients take their addresses from the environment while they are made, and so with the first call.
+        cloud.use(state["env"])
+        try:
+            self._store = cloud.store(state["store"], SECONDS, 4)
+            self._secret = cloud.secret(state["secret"])
+            self._store.list("", 1, SECONDS)
+            self._secret.read()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     @property
     def secret(self) -> str:
         """What stands in the secret store."""
-        return self._secrets.get_secret_value(SecretId=self._state["secret"])["SecretString"]
+        return self._secret.read() or ""
 
     @secret.setter
     def secret(self, text: str) -> None:
-        self._secrets.put_secret_value(SecretId=self._state["secret"], SecretString=text)
+        self._secret.write(text)
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object into the store."""
-        self._s3.put_object(Bucket=self._state["store"], Key=key, Body=body)
+        self._store.put(key, body, {}, SECONDS)
+
+    def get(self, key: str) -> bytes:
+        """An object of the store."""
+        return self._store.get(key, SECONDS).body
+
+    def keys_below(self, prefix: str) -> list[str]:
+        """The keys of the store below a prefix."""
+        return [entry.key for entry in self._store.list(prefix, 1000, SECONDS)]
 
     def empty(self) -> None:
-        """Nothing in the store, nothing on the queue, and the planted key alone in the secret store."""
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._state["store"]):
-            for entry in page.get("Contents", ()):
-                self._s3.delete_object(Bucket=self._state["store"], Key=entry["Key"])
-        self._sqs.purge_queue(QueueUrl=self._state["queue"])
-        self.secret = planted.KEY
+        """Nothing in the store, and the planted key alone in the secret store."""
+        for key in self.keys_below(""):
+            self._store.delete(key, SECONDS)
+        if self.secret != planted.KEY:
+            self.secret = planted.KEY
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +95,7 @@ def run(session_run: tuple[Run, Services], monkeypatch: pytest.MonkeyPatch) -> R
     monkeypatch.chdir(run.folder)
     run.faults(queue="none", store="none", keys="none")
     services.empty()
+    run.forget_messages()
     return run
 
 

@@ -16,8 +16,9 @@ import pytest
 from cli.clouds import azure as cloud_module
 from cli.clouds.azure import cloud
 from cli.exits import CliError
+from cli.local import azurite
 from cli.local.azure import LocalAzure
-from cli.local.cloud import Handled
+from cli.local.cloud import Depths, Handled
 from cli.local.faults import Fault
 from cli.local.front import HttpRequest
 from cli.local.journal import Journal
@@ -47,7 +48,19 @@ class Run:
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
+def blobs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which service keeps the blobs: the stand-in, unless a test asks for Azurite."""
+    if getattr(request, "param", None) != "azurite":
+        monkeypatch.setenv(azurite.VARIABLE, "")
+    elif azurite.find() is None:
+        pytest.skip("needs Azurite: make azure-tools, or name its program azurite-blob in AZURITE")
+
+
+either = pytest.mark.parametrize("blobs", ["stand-in", "azurite"], indirect=True)
+
+
+@pytest.fixture
+def start(blobs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
     """Starts a local run; without the worker, which takes one function app in a process."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "")
@@ -78,6 +91,7 @@ def test_an_event_goes_all_the_way(start: Callable[..., Run], chunked: bool) -> 
     assert '"message":"accepted"' in run.journal.read_text()
 
 
+@either
 def test_faults_spool_and_redrive(start: Callable[..., Run]) -> None:
     """A broken queue is switched by the name that the controls use; the spool is shown, and goes back."""
     run = start()
@@ -87,6 +101,7 @@ def test_faults_spool_and_redrive(start: Callable[..., Run]) -> None:
     assert run.post(body) == (200, b'{"status":"spooled"}')
     (stored,) = run.local.stored()
     assert (stored["reason"], stored["body"].encode()) == ("queue_failed", body)
+    assert run.local.depths() == Depths(0, (stored["key"],), ())
     run.local.faults["queue"].set(Fault.NONE)
     assert run.local.redrive() == {"sent": 1, "failed": 0, "skipped": False}
     assert [message["body"].encode() for message in run.local.messages()] == [body]
@@ -95,6 +110,7 @@ def test_faults_spool_and_redrive(start: Callable[..., Run]) -> None:
         run.local.redrive()
 
 
+@either
 def test_a_claim_check_is_shown_with_its_body(start: Callable[..., Run]) -> None:
     """And what is no text in base64."""
     run = start()
@@ -103,6 +119,14 @@ def test_a_claim_check_is_shown_with_its_body(start: Callable[..., Run]) -> None
     assert run.local.messages()[0]["body"].encode() == body
     assert run.post(b"\xff" + planted.MARKER.encode()) == (200, b'{"status":"quarantined"}')
     assert "body_base64" in run.local.stored()[0]
+
+
+def test_an_azurite_that_does_not_start_is_said(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own words, and how to go on without it."""
+    monkeypatch.setenv(azurite.VARIABLE, "/bin/false")
+    with pytest.raises(CliError, match="Azurite did not start") as caught:
+        start()
+    assert "AZURITE=" in caught.value.hint
 
 
 def test_what_a_person_reads_fits_two_lines(start: Callable[..., Run]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from cli.clouds.gcp import Gcp
 from cli.exits import CliError, Exit
-from cli.local.cloud import Handled
+from cli.local.cloud import Depths, Handled
 from cli.local.faults import Fault
 from cli.local.front import HttpRequest
 from cli.local.gcp import LocalGcp
@@ -110,6 +110,7 @@ def test_what_the_queue_does_not_take_is_shown_and_goes_on(local: Local) -> None
     assert local.post(body) == (200, b'{"status":"spooled"}')
     (stored,) = local.cloud.stored()
     assert (stored["reason"], stored["address"], stored["body"].encode()) == ("queue_failed", "127.0.0.1", body)
+    assert local.cloud.depths() == Depths(len(local.cloud.messages()), (stored["key"],), ())
     local.cloud.faults["queue"].set(Fault.NONE)
     assert local.cloud.redrive() == {"sent": 1, "failed": 0, "skipped": False}
     assert local.cloud.stored() == []

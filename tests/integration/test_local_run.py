@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.local.emulator import listeners
+from cli.local.sockets import listeners
 from tests import planted
 from tests.cli.helpers import PROGRAM, Run, alive, children, clean_environment, elsewhere, program, running, until
 
