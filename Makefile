@@ -17,7 +17,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PACKAGES := core aws_lambda azure_function gcp_function cli
-CODE := $(PACKAGES) scripts benchmarks tests
+CODE := $(PACKAGES) examples reliability scripts benchmarks tests
 # One stamp for each PYTHON asked for: asking for another one builds .venv anew.
 READY := .venv/.ready$(if $(PYTHON),-$(subst /,_,$(PYTHON)))
 
@@ -121,7 +121,47 @@ coverage: $(READY) ## Run the tests with branch coverage; core/ must reach its g
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='core/*' --fail-under=98
 
+.PHONY: load
+load: $(READY) ## Load on real parts here: nothing lost, nothing forged (CLOUD=aws ARGS='--events 1000 --scenario kill')
+	@$(BIN)/python -m reliability load --cloud $(CLOUD) $(ARGS)
+
+.PHONY: soak
+soak: $(READY) ## The same for half an hour, faults and kills together (CLOUD=aws ARGS='--minutes 60')
+	@$(BIN)/python -m reliability load --cloud $(CLOUD) --scenario storm --minutes 30 $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(READY) ## A million hostile inputs, steered by coverage (ARGS='--target screening --runs 10000')
+	@$(BIN)/python -m reliability fuzz $(ARGS)
+
+.PHONY: mutants
+mutants: $(READY) ## Break signature, address and screening code on purpose: the tests must notice
+	@$(BIN)/python -m reliability mutants $(ARGS)
+
+.PHONY: sbom
+sbom: $(READY) ## What each bundle is made of, as CycloneDX (build/sbom/)
+	@$(BIN)/python scripts/sbom.py $(ARGS)
+
+.PHONY: licences
+licences: $(READY) ## Every package with its licence; refuses one that nobody allowed
+	@$(BIN)/python scripts/licences.py $(ARGS)
+
+.PHONY: audit
+audit: $(READY) ## Look for secrets in the tree and for holes in the workflows
+	@$(BIN)/python scripts/audit.py $(ARGS)
+
+.PHONY: cost
+cost: $(READY) ## What it costs: a table, for your own numbers (ARGS='--events 5000000 --junk 10')
+	@$(BIN)/python scripts/cost.py $(ARGS)
+
 ##@ Change
+
+.PHONY: keep
+keep: $(READY) ## For a fork, once: keep one cloud and remove the others (CLOUD=aws, ARGS=--dry-run)
+	@$(BIN)/python scripts/keep.py '$(if $(findstring command line,$(origin CLOUD)),$(CLOUD))' $(ARGS)
+
+.PHONY: schema
+schema: $(READY) ## Write docs/schema/*.json anew from the models
+	@$(BIN)/python scripts/schema.py $(ARGS)
 
 .PHONY: setup
 setup: $(READY) ## Make .venv with everything the other targets need
@@ -132,14 +172,18 @@ tools: $(READY) ## Install what test-slow needs into build/tools: SAM, Lambda's 
 	@$(BIN)/python scripts/aws_tools.py sam runtime emulator localstack
 	@$(BIN)/python scripts/gcp_tools.py
 	@$(BIN)/python scripts/azure_tools.py
+	@$(BIN)/python scripts/dastra_tools.py
+	@$(BIN)/python scripts/audit.py --install
 
-.PHONY: aws-tools gcp-tools azure-tools
+.PHONY: aws-tools gcp-tools azure-tools dastra-tools
 aws-tools: $(READY)
 	@$(BIN)/python scripts/aws_tools.py $(ARGS)
 gcp-tools: $(READY)
 	@$(BIN)/python scripts/gcp_tools.py $(ARGS)
 azure-tools: $(READY)
 	@$(BIN)/python scripts/azure_tools.py $(ARGS)
+dastra-tools: $(READY)
+	@$(BIN)/python scripts/dastra_tools.py $(ARGS)
 
 .PHONY: fmt
 fmt: $(READY) ## Format the code and mend what the linter can mend
