@@ -32,7 +32,7 @@ MEANINGS: Final = {
     Exit.NOT_CONFIRMED: "nothing was done, for want of a yes",
     Exit.BUSY: "the port is taken, or another redrive is at work",
     Exit.REFUSED: "Dastra does not know the API key, or the key lacks a permission",
-    Exit.STATUS_USAGE: "wrong usage of status, where 1 says that a webhook has errors and 2 that one is blocked",
+    Exit.STATUS_USAGE: "wrong usage of status, whose 1 is errors and 2 a block",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
 }
 

@@ -35,6 +35,8 @@ def local_run() -> Iterator[str]:
     """A local run; its URL."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DASTRA_")}
+        # So that the page names the program alone, and no place of this machine.
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         process = subprocess.Popen(
             [Path(sys.executable).with_name("dastra-webhooks"), "run", "--json", "--port", str(PORT),
              "--redrive-every", "0"],

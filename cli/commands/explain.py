@@ -246,7 +246,10 @@ def _show(request: Capture, verdict: Verdict, right: dict[str, str], out: Output
         case Outcome.UNEXPLAINED:
             out.say(("✗ ", BAD), "The signature does not match, and nothing that usually goes wrong explains it.")
     out.say("")
-    rows: list[tuple[str, str | Text]] = [("body", f"{size(len(request.body))}, id {event_id(request.body)[:12]}")]
+    rows: list[tuple[str, str | Text]] = []
+    if request.method is not None:
+        rows.append(("request", f"{request.method} {request.place}  {request.at}".rstrip()))
+    rows.append(("body", f"{size(len(request.body))}, id {event_id(request.body)[:12]}"))
     if verdict.outcome is Outcome.EXPLAINED:
         proof = "with this undone, the signature is right" + (f" for the key {key}" if key else "")
         rows.append(("proof", assemble((proof, GOOD))))

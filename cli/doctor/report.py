@@ -97,8 +97,8 @@ class Report:
         self.out.say("\n", ("✗ " if failed else "✓ ", BAD if failed else GOOD), said)
         if probes:
             self.out.note(
-                f"{plural(len(probes), 'genuine event was', 'genuine events were')} sent; each has the field `sample`, "
-                "so a consumer can drop them."
+                f"{plural(len(probes), 'genuine event was', 'genuine events were')} sent, with the field `sample`, by "
+                "which a consumer can drop what is one."
             )
 
     def as_json(self, url: str, *, gentle: bool, probes: Sequence[str]) -> dict[str, object]:

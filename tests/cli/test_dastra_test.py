@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cli.dastra.following import Seen
 from tests import planted
 from tests.cli.conftest import Invoke, Services
 from tests.cli.helpers import Run, elsewhere
@@ -132,6 +133,20 @@ def test_an_older_event_is_not_taken_for_it(ask: AccountCommand, dastra: StandIn
     hook.url = other.url
     assert ask.json("--wait", "0.5", code=1)["outcome"] == "unseen"
     other.stop()
+
+
+@pytest.mark.parametrize(
+    ("type_", "source", "its_own"),
+    [
+        ("eu.dastra.TaskEdit", "urn:dastra:webhook:17", True),
+        ("eu.dastra.TaskEdit", "urn:dastra:webhook:18", False),
+        ("eu.dastra.TaskCreation", "urn:dastra:webhook:17", False),
+        ("eu.dastra.TaskEdit", "urn:dastra:reconcile:17", False),
+    ],
+)
+def test_only_its_own_event_counts(type_: str, source: str, its_own: bool) -> None:
+    """What arrives meanwhile of another type or from another webhook is not the sample."""
+    assert Seen("queue", {"type": type_, "source": source}).is_of(17, "TaskEdit") is its_own
 
 
 def test_a_spooled_sample(ask: AccountCommand, hook: Hook, run: Run) -> None:

@@ -259,6 +259,17 @@ def test_a_key_of_another_webhook_stays(rotate: AccountCommand, dastra: StandIn,
     assert old.key in services.secret
 
 
+def test_a_second_webhook_is_left_alone(
+    rotate: AccountCommand, dastra: StandIn, services: Services, old: Hook, run: Run
+) -> None:
+    """Another webhook that sends to the same URL is not taken for the new one: it keeps its events and its key."""
+    other = dastra.add(run.url, events=("UserLogin",))
+    services.secret = f"{old.key},{other.key}"
+    assert rotate.steps(str(old.id))["create"] == "done"
+    assert (sorted(dastra.hooks), other.events) == ([other.id, other.id + 1], ["UserLogin"])
+    assert services.secret == f"{dastra.hooks[other.id + 1].key},{other.key}"
+
+
 def test_of_all_workspaces(rotate: AccountCommand, dastra: StandIn, services: Services, run: Run) -> None:
     """A webhook of all workspaces is replaced by one of all workspaces."""
     old = dastra.add(run.url, workspace=None, events=EVENTS)

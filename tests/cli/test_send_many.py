@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from cli.sending import Answer
 from cli.volley import MOST_UNDER_WAY, volley
 from tests import planted
 from tests.cli.conftest import Invoke
-from tests.cli.helpers import PROGRAM, Run, clean_environment
+from tests.cli.helpers import PROGRAM, Run, clean_environment, until
 
 AsJson = Callable[..., Any]
 
@@ -111,16 +111,24 @@ def test_the_first_without_a_connection_ends_it(rate: float | None) -> None:
 
 
 def test_events_start_at_their_own_times() -> None:
-    """With a rate, a slow answer does not hold up the next event; no event starts before its time."""
-    with server(delay=0.5) as (url, times):
-        environment = clean_environment(DASTRA_SIGNATURE_KEYS=planted.KEY)
-        line = [str(PROGRAM), "send", url, "--count", "9", "--rate", "20", "--json"]
-        subprocess.run(line, env=environment, check=True, capture_output=True, timeout=60)
-    assert len(times) == 9
-    # The first one is sent alone; the pace begins when it is answered.
-    paced = times[1:]
-    assert paced[-1] - paced[0] < 8 * 0.5
-    assert all(time_ - times[0] >= 0.5 + place / 20 - 0.02 for place, time_ in enumerate(paced, 1))
+    """With a rate no event starts before its time, and a slow answer does not hold up the next event."""
+    started: list[tuple[int, float]] = []
+    last_ends = threading.Event()
+    lock = threading.Lock()
+
+    def shoot(number: int) -> Answer:
+        with lock:
+            started.append((number, time.monotonic()))
+        if number == 8:
+            last_ends.set()
+        elif number:
+            assert last_ends.wait(30)  # each of them waits for the last one, which must not wait for them
+        return Answer(200, None, None, 1.0)
+
+    begun = time.monotonic()
+    assert volley(shoot, 9, 20.0, lambda: None).sent == 9
+    assert started[0][0] == 0
+    assert all(at - begun >= number / 20 - 0.005 for number, at in started[1:])
 
 
 def test_not_too_many_are_under_way() -> None:
@@ -177,15 +185,26 @@ def test_failures_are_counted(invoke: Invoke) -> None:
 
 def test_ctrl_c_sums_up_what_was_sent() -> None:
     """An interrupted volley says what became of those that were sent, and has the exit code of an interrupt."""
+    # A shell starts what runs in the background with Ctrl-C switched off, and that is inherited.
+    program = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    line = [sys.executable, "-c", program, str(PROGRAM), "send"]
+    environment = clean_environment(DASTRA_SIGNATURE_KEYS=planted.KEY)
     with server() as (url, times):
         process = subprocess.Popen(
-            [PROGRAM, "send", url, "--count", "1000", "--rate", "20"],
-            env=clean_environment(DASTRA_SIGNATURE_KEYS=planted.KEY), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        while len(times) < 3:
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+            [*line, url, "--count", "1000", "--rate", "20"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            assert until(lambda: len(times) >= 3, 60)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.communicate()
     assert process.returncode == Exit.INTERRUPTED
     assert b"200 x " in stdout
     assert b"Interrupted; " in stderr

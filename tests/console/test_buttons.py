@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from cli.doctor.attacks import ATTACKS
 from cli.local.console.attacks import KINDS, SPECIALS
@@ -169,6 +169,32 @@ def test_replay_shows_the_duplicate(page: Page, run: Run) -> None:
     expect(fact(detail, "is now")).to_have_text("on the queue, 2 times")
     page.click("#to-first")
     expect(detail.locator("h2")).not_to_contain_text(f"#{newest(page).get_attribute('data-number')} ")
+
+
+def test_news_of_what_is_shown_do_not_hold_up_what_was_chosen(page: Page, run: Run) -> None:
+    """While another request is on its way to the page, news of the present one leave the choice alone."""
+    [first, _] = send(page, run, 2)
+    read(page, rows(page).nth(1))
+    number = newest(page).get_attribute("data-number")
+    held: list[Route] = []
+    way = f"**/requests/{number}"
+
+    def hold(route: Route) -> None:
+        if released:
+            route.continue_()
+        else:
+            held.append(route)
+
+    released = False
+    page.route(way, hold)
+    newest(page).click()
+    assert run.post(first).status_code == 200
+    expect(newest(page)).to_contain_text("same as #")
+    page.wait_for_timeout(700)
+    released = True
+    for route in held:
+        route.continue_()
+    expect(page.locator("#detail h2")).to_contain_text(f"#{number} ")
 
 
 @pytest.mark.parametrize("special", ["plain", "not-text", "large"])

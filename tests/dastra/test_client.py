@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cli.dastra import client
+from cli.dastra import transport
 from cli.dastra.access import ApiKey, check_api_url
 from cli.dastra.client import DastraApi
 from cli.dastra.errors import DastraError, GoneError, UnsureError
@@ -202,7 +202,7 @@ def test_json_of_another_form(api: DastraApi, dastra: StandIn, value: object) ->
 
 def test_an_answer_without_end(api: DastraApi, dastra: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the client holds in memory ends the call."""
-    monkeypatch.setattr(client, "_MOST_BYTES", 1024 * 1024)
+    monkeypatch.setattr(transport, "_MOST_BYTES", 1024 * 1024)
     dastra.trouble(Kind.STATUS, status=200, value=["x" * 1_100_000])
     assert "more than 1 MiB" in failing(api.webhooks).message
 

@@ -37,6 +37,8 @@ def test_the_commands_of_the_first_minute(tmp_path: Path) -> None:
         script = "set -euo pipefail\n" + "".join(shell_blocks())
         script = re.sub(r"^KEY=.*$", f"KEY={planted.KEY}", script, flags=re.MULTILINE)
         script = script.replace("http://127.0.0.1:8080/", run.url).replace(".venv/bin/dastra-webhooks", str(PROGRAM))
+        # It says by its exit code that the signature does not match, which is what the reader is shown.
+        script = re.sub(r"(explain --last)[^\n]*", r"\1 || test $? = 1", script)
         script = re.sub(r"\bcurl ", "curl --silent --show-error --noproxy '*' ", script)
         assert script.count("curl ") >= 5
         done = subprocess.run(

@@ -136,7 +136,7 @@ def test_killed_before_it_knew_that_it_was_sent(run: Run, dastra: StandIn) -> No
     window = end()
     run.faults(queue="slow")
     process = start(run, dastra, window)
-    assert until(lambda: queue.count() == 1, 20)
+    assert until(lambda: queue.count() == 1, 60)
     kill(process)
     run.faults(queue="none")
     [uncertain] = queue.bodies()
@@ -157,7 +157,7 @@ def test_killed_while_reading(run: Run, dastra: StandIn) -> None:
     window = end()
     held = dastra.trouble(Kind.HOLD, path="/v1/Logs", skip=4)
     process = start(run, dastra, window)
-    assert held.reached.wait(20)
+    assert held.reached.wait(60)
     kill(process)
     held.release()
     assert queue.bodies() == {}
@@ -179,7 +179,7 @@ def test_stopped_by_a_person(run: Run, dastra: StandIn) -> None:
     expected = {reconciled_id(event.id) for event in happen(dastra)}
     window = end()
     process = start(run, dastra, window)
-    assert until(lambda: queue.count() > 2, 20)
+    assert until(lambda: queue.count() > 2, 60)
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=20)
     assert process.returncode == Exit.INTERRUPTED

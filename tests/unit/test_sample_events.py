@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -13,6 +14,7 @@ from typing import Any, Final
 import jsonschema
 import pytest
 
+from cli import samples as samples_module
 from cli.samples import MARK, event_types, families, sample
 
 TESTS: Final = Path(__file__).parents[1]
@@ -150,6 +152,14 @@ def test_the_program_knows_the_same_families() -> None:
     assert {name: frozenset(types) for name, types in families().items()} == {
         name: family.event_types for name, family in FAMILIES.items()
     }
+
+
+def test_the_wheel_carries_the_samples() -> None:
+    """The build copies the files to where the installed program looks for them first."""
+    project = TESTS.parent
+    settings = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    copied = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert project / copied["tests/events/dastra"] == next(samples_module._folders())
 
 
 @pytest.mark.parametrize("event_type", event_types())

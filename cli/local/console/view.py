@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from cli.hints import as_typed
 from cli.local.console.recorder import Entry, Note
 from cli.local.console.story import Kind, kind_of, story_of
 from cli.local.verdict import told
@@ -49,7 +50,7 @@ def detail(entry: Entry) -> dict[str, Any]:
         story = story_of(told(handled), final)
         found |= {
             "why": story.why,
-            "next": story.next,
+            "next": as_typed(story.next),
             "steps": list(steps(handled.milliseconds, handled.lines)),
             "lines": [dict(line) for line in handled.lines],
             "answer": {
