@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def tracked(root: Path) -> list[str]:
     """The files that git knows, below ``root``."""
-    return _git(root, "ls-files", "-z").rstrip("\0").split("\0")
+    names = _git(root, "ls-files", "-z").rstrip("\0").split("\0")
+    return [name for name in names if (root / name).exists()]
 
 
 def refuse_dirty(root: Path) -> None:

@@ -47,7 +47,7 @@ def regions(text: str, cloud: str) -> str:
 def registries(text: str, path: str, removed: Set[str]) -> str:
     """Drop dictionary items that name a removed module, and names of removed neighbours in a tuple of modules."""
     modules = {name.removesuffix(".py").replace("/", ".") for name in removed if name.endswith(".py")}
-    for module in sorted(modules):
+    for module in sorted(module for module in modules if f'"{module}"' in text):
         text = re.sub(rf'^[ \t]*"[\w-]+": "{re.escape(module)}",?[^\n]*\n', "", text, flags=re.MULTILINE)
         text = re.sub(rf'"[\w-]+": "{re.escape(module)}"(?:, )?', "", text)
     text = text.replace(", }", "}")

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts import bundles  # noqa: E402 - after the path is set
 
+TOOLS: Final = ("tools",)
 RULES: Final[dict[str, Any]] = tomllib.loads((ROOT / "scripts/licences.toml").read_text("utf-8"))
 
 
@@ -37,13 +38,14 @@ class Package:
     @property
     def allowed(self) -> bool:
         """Whether its licence is on the list."""
-        return self.licence is not None and allows(self.licence)
+        return self.licence is not None and allows(self.licence, tool=self.used == TOOLS)
 
 
-def allows(expression: str) -> bool:
+def allows(expression: str, *, tool: bool = False) -> bool:
     """Whether each part of an SPDX expression without brackets offers an allowed licence."""
+    allowed = {*RULES["allowed"], *(RULES["of_tools"] if tool else ())}
     parts = re.split(r"\s+AND\s+", expression)
-    return all(any(one in RULES["allowed"] for one in re.split(r"\s+OR\s+", part)) for part in parts)
+    return all(any(one in allowed for one in re.split(r"\s+OR\s+", part)) for part in parts)
 
 
 def normal(name: str) -> str:
@@ -85,7 +87,7 @@ def packages() -> Iterator[Package]:
         except PackageNotFoundError:
             # For another Python or platform than this one's.
             licence = RULES["said"].get(name)
-        yield Package(name, version, licence, tuple(used.get(name, ["tools"])))
+        yield Package(name, version, licence, tuple(used.get(name, TOOLS)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from core.redrive import Redrive
 from core.screening import Policy, Refused
 from core.settings import Settings
 from core.signature import SignatureKey, parse_keys
-from examples.github_sender import HEADER, screen
+from examples.github_sender import HEADER, read_signature, screen
 from tests import planted
 from tests.fakes import FakeQueue, FakeStore, RecordingLog
 
@@ -95,6 +95,7 @@ def test_a_delivery_reaches_the_queue(deployment: Deployment) -> None:
         (request(BODY, "sha256=" + WRONG), http.UNAUTHORIZED),
         (request(BODY, signed(), "sha256=" + WRONG), http.UNAUTHORIZED),
         (request(BODY, signed().upper()), http.UNAUTHORIZED),
+        (request(BODY, signed() + "0"), http.UNAUTHORIZED),
         (request(BODY, signed().removeprefix("sha256=")), http.UNAUTHORIZED),
         (request(BODY, "sha1=" + "0" * 40), http.UNAUTHORIZED),
         (request(BODY, "sha256=" + "é" * 64), http.UNAUTHORIZED),
@@ -102,7 +103,20 @@ def test_a_delivery_reaches_the_queue(deployment: Deployment) -> None:
         (request(method="GET"), http.METHOD_NOT_ALLOWED),
         (request(b"x" * (4 * 1024 * 1024 + 1)), http.TOO_LARGE),
     ],
-    ids=["altered", "other-key", "wrong", "two", "upper", "bare", "sha1", "non-ascii", "empty", "get", "large"],
+    ids=[
+        "altered",
+        "other-key",
+        "wrong",
+        "two",
+        "upper",
+        "longer",
+        "bare",
+        "sha1",
+        "non-ascii",
+        "empty",
+        "get",
+        "large",
+    ],
 )
 def test_what_github_did_not_sign_goes_nowhere(refused: Request, answer: http.Response) -> None:
     """Refused with the same fixed answers, and nothing is kept."""
@@ -110,6 +124,14 @@ def test_what_github_did_not_sign_goes_nowhere(refused: Request, answer: http.Re
     assert deployment.receiver.receive(refused) == answer
     assert not deployment.queue.messages
     assert not deployment.store.objects
+
+
+def test_two_signatures_are_none() -> None:
+    """Neither of two different ones counts; the same one twice is one."""
+    assert read_signature([signed(), signed()]) == bytes.fromhex(signed().removeprefix("sha256="))
+    for wrong in ("sha256=" + digit * 64 for digit in "0123456789abcdef"):
+        assert read_signature([signed(), wrong]) is None
+        assert read_signature([f"{wrong}, {signed()}"]) is None
 
 
 def test_a_well_formed_signature_alarms_and_a_scanner_does_not(deployment: Deployment) -> None:
