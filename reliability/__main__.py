@@ -6,9 +6,8 @@ from typing import Final
 
 import typer
 
-from cli.exits import CliError, Exit
 from cli.help import Command, Program
-from cli.output import set_streams_up, show_error
+from cli.output import set_streams_up
 from reliability.fuzz.command import fuzz
 from reliability.load.command import load
 from reliability.mutants.command import mutants
@@ -19,7 +18,8 @@ app: Final = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help=(__doc__ or "").partition("\n")[0],
+    add_completion=False,
+    help="Try the receiver's promises: the proofs that take long, one command each.",
 )
 app.command(cls=Command)(load)
 app.command(cls=Command)(fuzz)
@@ -29,13 +29,7 @@ app.command(cls=Command)(mutants)
 def main() -> None:
     """Run a command."""
     set_streams_up()
-    try:
-        app(prog_name="python -m reliability")
-    except CliError as error:
-        show_error(error)
-        raise SystemExit(error.code) from None
-    except KeyboardInterrupt:
-        raise SystemExit(Exit.INTERRUPTED) from None
+    app(prog_name="python -m reliability")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from reliability.fuzz.targets import Target
 
@@ -49,22 +49,37 @@ def unpack(target: str, folder: Path) -> None:
 
 
 def least(target: Target, inputs: Iterable[bytes]) -> list[bytes]:
-    """As few inputs as reach every line, and every step from line to line, that all of them reach; short ones first."""
+    """As few inputs as take every step from line to line of the receiver that all of them take; short ones first.
+
+    To be called before the target has run: threads that it has started already are not seen.
+    """
     kept: list[bytes] = []
-    known: set[Step] = set()
-    for data in sorted(set(inputs), key=lambda data: (len(data), data)):
-        steps = _steps(target, data)
-        if steps - known:
-            known |= steps
-            kept.append(data)
+    steps = _Steps()
+    with steps:
+        for data in sorted(set(inputs), key=lambda data: (len(data), data)):
+            before = len(steps.taken)
+            target(data)
+            if len(steps.taken) > before:
+                kept.append(data)
     return kept
 
 
-def _steps(target: Target, data: bytes) -> set[Step]:
-    """The steps that an input takes in code of the receiver, on every thread."""
-    found: set[Step] = set()
+class _Steps:
+    """The steps that have been taken in code of the receiver, on every thread, while the ``with`` block runs."""
 
-    def trace(frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
+    def __init__(self) -> None:
+        self.taken: Final[set[Step]] = set()
+
+    def __enter__(self) -> Self:
+        threading.settrace(self._called)
+        sys.settrace(self._called)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+
+    def _called(self, frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
         name = frame.f_code.co_filename
         if not name.startswith(_RECEIVER):
             return None
@@ -73,17 +88,8 @@ def _steps(target: Target, data: bytes) -> set[Step]:
         def step(frame: FrameType, event: str, _argument: object) -> Callable[..., Any]:
             nonlocal before
             if event == "line":
-                found.add((name, before, frame.f_lineno))
+                self.taken.add((name, before, frame.f_lineno))
                 before = frame.f_lineno
             return step
 
         return step
-
-    threading.settrace(trace)
-    sys.settrace(trace)
-    try:
-        target(data)
-    finally:
-        sys.settrace(None)
-        threading.settrace(None)
-    return found

@@ -22,6 +22,7 @@ from typing import Any, Final
 from cli.commands.run import CLOUDS
 from cli.local.cloud import LocalCloud
 from cli.local.journal import Journal
+from core.log import QUEUE_FAILED
 from core.ports import PortError
 from core.settings import PREFIX
 from core.signature import sign
@@ -51,7 +52,7 @@ _WARM: Final = 0.02
 _QUARTER: Final = 0.25
 _HALF: Final = 0.5
 _REDRIVES: Final = 100
-_FAILED_REDRIVES: Final = 5
+_FAILED_REDRIVES: Final = 20
 _SAMPLED_SECONDS: Final = 0.5
 _WORKER: Final = "azure_functions_runtime"
 _SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
@@ -174,12 +175,14 @@ def _measured(
             sizes.sample(elapsed or len(tally.answers) / len(order.plan))
     seconds = time.monotonic() - started
     phase("counting what was kept")
-    first = judge(tally.answers, _look(local), ALLOWED[order.scenario])
+    said = list(_said(scratch))
+    doubtful = {str(line["event_id"]) for line in said if line.get("message") == QUEUE_FAILED.name}
+    first = judge(tally.answers, _look(local), ALLOWED[order.scenario], doubtful)
     redriven, last = 0, first
     if first.places.get("spool"):
         phase("putting the spool back on the queue")
         redriven = _redrive(local)
-        last = judge(tally.answers, _look(local), ALLOWED[order.scenario])
+        last = judge(tally.answers, _look(local), ALLOWED[order.scenario], doubtful)
     return Report(
         order,
         len(tally.answers),
@@ -194,7 +197,7 @@ def _measured(
         # A killed instance begins anew: there is nothing to compare.
         None if order.scenario in (Scenario.KILL, Scenario.STORM) else sizes.growth(),
         _python(order),
-        _errors(scratch),
+        dict(Counter(f"{line.get('message')} ({line['error']})" for line in said if "error" in line)),
         _leaks(scratch, order, len(tally.answers)),
     )
 
@@ -268,15 +271,14 @@ def _python(order: Order) -> str:
     return f"{version}, {'real worker' if find_spec(_WORKER) else 'without the worker, which needs 3.13'}"
 
 
-def _errors(scratch: Path) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for path in scratch.glob("instance-*.log"):
+def _said(scratch: Path) -> Iterator[Mapping[str, Any]]:
+    """The log lines of the instances."""
+    for path in sorted(scratch.glob("instance-*.log")):
         for line in path.open(errors="replace"):
             with suppress(ValueError):
                 said = json.loads(line)
-                if isinstance(said, dict) and "error" in said:
-                    found[f"{said.get('message')} ({said['error']})"] += 1
-    return dict(found)
+                if isinstance(said, dict):
+                    yield said
 
 
 def _leaks(scratch: Path, order: Order, sent: int) -> int:
