@@ -10,7 +10,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?=
 PORT ?= 8080
 CLOUD ?= aws
-WORKERS ?= 2
+# Twice the cores of a small machine: many tests wait for a fault to pass.
+WORKERS ?= 4
 PROJECT ?=
 ALARM_EMAIL ?=
 ARGS ?=
@@ -89,7 +90,7 @@ smoke-azure: $(READY) ## The same on Azure (ARGS='--subscription ID --dry-run')
 ##@ Check
 
 .PHONY: test
-test: $(READY) ## Run the tests (ARGS='-k name' for some, WORKERS=2)
+test: $(READY) ## Run the tests (ARGS='-k name' for some, WORKERS=4)
 	@$(BIN)/pytest -n $(WORKERS) -rfEs -m 'not slow' $(ARGS)
 
 .PHONY: test-slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -124,6 +125,11 @@ class BlobStore:
     def url(self, key: str) -> str:
         """The blob's URL."""
         return f"{self._url}/{key}"
+
+    def warm(self) -> None:
+        """Import the library and make the client, so that the first event that must be kept does not pay for it."""
+        with contextlib.suppress(Exception):  # that event will find out
+            self._client.get()
 
     def discard(self) -> None:
         """Throw the client away."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -36,10 +37,17 @@ class Webhook:
         log: gathers what is said on the threads.
         workers: how many requests are worked on at once; further ones wait, which counts as their time.
         started_at: when the instance began to start, in seconds since the epoch.
+        afterwards: what is done once, aside, when the first answer is out: nothing that it should wait for.
     """
 
     def __init__(
-        self, receiver: Receiver, settings: Settings, log: AzureLog, workers: int, started_at: float | None = None
+        self,
+        receiver: Receiver,
+        settings: Settings,
+        log: AzureLog,
+        workers: int,
+        started_at: float | None = None,
+        afterwards: Callable[[], None] | None = None,
     ) -> None:
         self.settings: Final = settings
         self._receiver: Final = receiver
@@ -47,6 +55,7 @@ class Webhook:
         self._threads: Final = ThreadPoolExecutor(workers, "request")
         self._ready_at: Final = time.time()
         self._started_at: Final = started_at
+        self._afterwards = afterwards
 
     def request(
         self,
@@ -76,6 +85,9 @@ class Webhook:
             )
         finally:
             self._log.emit(lines)
+            afterwards, self._afterwards = self._afterwards, None
+            if afterwards is not None:
+                threading.Thread(target=afterwards, name="afterwards", daemon=True).start()
 
     def say(self, lines: list[Line]) -> None:
         """Write what a form of the function has to say itself."""

@@ -71,7 +71,7 @@ class Instance:
 
     def webhook(self, log: AzureLog, started_at: float | None = None) -> Webhook:
         """The receiver as the HTTP function calls it."""
-        return Webhook(self.receiver(log), self.settings, log, WORKERS, started_at)
+        return Webhook(self.receiver(log), self.settings, log, WORKERS, started_at, self.store.warm)
 
     def redrive(self) -> Callable[[int | None], RedriveReport]:
         """What the timer runs: puts the spool back, at most so many events, and emits the gauges.

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -337,3 +338,24 @@ def test_the_web_app_answers_when_the_worker_fails() -> None:
     asyncio.run(app.get_app()(request.scope, request.receive, send))
     assert [message.get("status") for message in sent] == [500, None]
     assert b"planted" not in b"".join(message.get("body", b"") for message in sent)
+
+
+def test_what_comes_after_the_first_answer_is_done_once_and_aside() -> None:
+    """The first answer does not wait for it, and no later one starts it again."""
+    begun, may_end = threading.Event(), threading.Event()
+    times: list[int] = []
+
+    def afterwards() -> None:
+        times.append(1)
+        begun.set()
+        assert may_end.wait(30)
+
+    hook = Webhook(Recording(), SETTINGS, AzureLog(RECEIVER), 2, None, afterwards)  # type: ignore[arg-type]
+    request = hook.request("POST", [], b"", time.time())
+    assert not times
+    assert asyncio.run(hook.answer(request)) is ACCEPTED
+    assert begun.wait(30)
+    assert asyncio.run(hook.answer(request)) is ACCEPTED
+    may_end.set()
+    hook.close()
+    assert times == [1]
