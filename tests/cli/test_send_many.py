@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -185,15 +184,10 @@ def test_failures_are_counted(invoke: Invoke) -> None:
 
 def test_ctrl_c_sums_up_what_was_sent() -> None:
     """An interrupted volley says what became of those that were sent, and has the exit code of an interrupt."""
-    # A shell starts what runs in the background with Ctrl-C switched off, and that is inherited.
-    program = (
-        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    line = [sys.executable, "-c", program, str(PROGRAM), "send"]
     environment = clean_environment(DASTRA_SIGNATURE_KEYS=planted.KEY)
     with server() as (url, times):
         process = subprocess.Popen(
-            [*line, url, "--count", "1000", "--rate", "20"],
+            [PROGRAM, "send", url, "--count", "1000", "--rate", "20"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
