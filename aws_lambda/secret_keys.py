@@ -8,8 +8,9 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from aws_lambda.sdk import Lazy, config, port_error
+from core.keys import usable_keys
 from core.ports import PortError
-from core.signature import SignatureKey, parse_keys
+from core.signature import SignatureKey
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -35,10 +36,7 @@ class SecretKeys:
         Raises:
             PortError: it has no value yet, the value holds no key, or Secrets Manager did not answer.
         """
-        try:
-            return parse_keys(self.text(timeout))
-        except ValueError:
-            raise PortError("no_usable_key") from None
+        return usable_keys(self.text(timeout))
 
     def text(self, timeout: float) -> str:  # noqa: ARG002 - set when the client was made
         """The secret's current value as it stands there.

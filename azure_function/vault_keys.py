@@ -9,8 +9,9 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from azure_function.places import SecretPlace
 from azure_function.sdk import Lazy, options, port_error
+from core.keys import usable_keys
 from core.ports import PortError
-from core.signature import SignatureKey, parse_keys
+from core.signature import SignatureKey
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -48,10 +49,7 @@ class VaultKeys:
         Raises:
             PortError: it has no value yet, the value holds no key, or Key Vault did not answer.
         """
-        try:
-            return parse_keys(self.text(timeout))
-        except ValueError:
-            raise PortError("no_usable_key") from None
+        return usable_keys(self.text(timeout))
 
     def text(self, timeout: float) -> str:  # noqa: ARG002 - set when the client was made
         """The secret's value as it stands there.

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from core.bound import HardBound, HardTimeoutError, NoFreeWorkerError
 from core.log import KEYS_FAILED, KEYS_LOADED, Log, error_code, record
 from core.ports import KeySource, PortError
-from core.signature import SignatureKey
+from core.signature import SignatureKey, parse_keys
 
 REFRESH_SECONDS: Final = 1.0
 """The longest that one request waits for a refresh."""
@@ -50,6 +50,18 @@ class _Bucket:
             return False
         self.tokens = max(0.0, self.tokens - 1)
         return True
+
+
+def usable_keys(text: str) -> tuple[SignatureKey, ...]:
+    """The keys in a secret's text, in any form that :func:`core.signature.parse_keys` reads.
+
+    Raises:
+        PortError: it holds none; the text is not in the error.
+    """
+    try:
+        return parse_keys(text)
+    except ValueError:
+        raise PortError("no_usable_key") from None
 
 
 class Keys(Protocol):

@@ -8,8 +8,8 @@ from typing import Final
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 
-from core.ports import PortError
-from core.signature import SignatureKey, parse_keys
+from core.keys import usable_keys
+from core.signature import SignatureKey
 from gcp_function.sdk import SOFT, Lazy, attempt, grpc_transport
 
 EMULATOR: Final = "SECRET_MANAGER_EMULATOR_HOST"
@@ -40,10 +40,7 @@ class SecretKeys:
         Raises:
             PortError: it has no version yet, the version holds no key, or Secret Manager did not answer.
         """
-        try:
-            return parse_keys(self.text(timeout))
-        except ValueError:
-            raise PortError("no_usable_key") from None
+        return usable_keys(self.text(timeout))
 
     def text(self, timeout: float) -> str:
         """The text of the secret's newest version as it stands there.
