@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from cli.exits import CliError
+from cli.local.child import end, start
 from cli.local.faults import LOOPBACK
 
 VARIABLE: Final = "AZURITE"
 """Names the program; empty for none."""
 _BUILT: Final = Path(__file__).resolve().parents[2] / "build/tools/azurite/node_modules/.bin/azurite-blob"
 _START_SECONDS: Final = 30.0
-_END_SECONDS: Final = 10.0
 
 
 def find() -> Path | None:
@@ -47,19 +47,12 @@ def running(program: Path) -> Iterator[int]:
         command += ["--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
         log = Path(folder) / "azurite.log"
         with log.open("wb") as into:
-            process = subprocess.Popen(  # noqa: S603 - a program of the user's own
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=into, stderr=subprocess.STDOUT
-            )
+            process = start(command, Path(folder), into)
         try:
             _wait(process, port, log)
             yield port
         finally:
-            process.terminate()
-            try:
-                process.wait(_END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -11,10 +11,7 @@ import http.client
 import os
 import platform
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from cli.local.child import end, start
 from cli.local.faults import LOOPBACK, reserve_port
 from cli.local.gcp_standin import GcpStandIn
 
@@ -40,18 +38,6 @@ _ROOTS: Final = (
     "/usr/local/share/google-cloud-sdk",
 )
 _START_SECONDS: Final = 30.0
-
-# As in cli.local.emulator: when this process ends, however hard, the pipe closes and the child's group ends with it.
-_CHILD: Final = """
-import os, signal, subprocess, sys, threading
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-def watch():
-    while os.read(0, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)
-threading.Thread(target=watch, daemon=True).start()
-sys.exit(child.wait())
-"""
 
 
 class EmulatorError(RuntimeError):
@@ -160,15 +146,8 @@ def _program(command: Sequence[str], path: str | None = None) -> Iterator[int]:
         holder.close()  # neither program binds a port that somebody holds
         log = scratch / "emulator.log"
         with log.open("wb") as output:
-            child = subprocess.Popen(  # noqa: S603 - our own words
-                [sys.executable, "-c", _CHILD, *(word.replace("{port}", str(port)) for word in command)],
-                cwd=scratch,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        stack.callback(_end, child)
+            child = start([word.replace("{port}", str(port)) for word in command], scratch, output)
+        stack.callback(end, child)
         until = time.monotonic() + _START_SECONDS
         while not _answers(port, path):
             if child.poll() is not None or time.monotonic() > until:
@@ -190,15 +169,3 @@ def _answers(port: int, path: str | None) -> bool:
         finally:
             connection.close()
     return False
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(3)
-    with suppress(ProcessLookupError):  # whoever of its group is left
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    if child.stdin is not None:
-        child.stdin.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,23 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from cli.local.child import kill, start
 from cli.local.faults import LOOPBACK
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _START_SECONDS: Final = 60.0
 _KEPT: Final = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START")
-
-# When this process ends, however hard, the pipe closes and the child's group ends with it.
-_CHILD: Final = """
-import os, signal, subprocess, sys, threading
-child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-def watch():
-    while os.read(0, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)
-threading.Thread(target=watch, daemon=True).start()
-sys.exit(child.wait())
-"""
 
 
 class InstanceError(RuntimeError):
@@ -77,15 +65,7 @@ class Instance:
             InstanceError: it does not.
         """
         with self._log.open("ab") as output:
-            child = subprocess.Popen(  # noqa: S603 - our own programs
-                [sys.executable, "-c", _CHILD, *self._command],
-                cwd=ROOT,
-                env=self._env,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            child = start(self._command, ROOT, output, self._env)
         with self._guard:
             self._child = child
         until = time.monotonic() + _START_SECONDS
@@ -100,13 +80,8 @@ class Instance:
         """SIGKILL to all of it, as a platform that takes an instance away without a word."""
         with self._guard:
             child, self._child = self._child, None
-        if child is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        if child.stdin is not None:
-            child.stdin.close()
+        if child is not None:
+            kill(child)
 
     def size(self) -> Size | None:
         """How large it is now; None while it is down."""
