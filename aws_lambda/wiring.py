@@ -17,7 +17,7 @@ from core.delivery import Delivery
 from core.keys import KeyRing, Keys, StaticKeys
 from core.log import REFUSED, Log, record
 from core.receiver import Receiver
-from core.settings import Settings, WatchSettings
+from core.settings import Settings
 
 Handler = Callable[[Any, Any], dict[str, Any]]
 
@@ -99,6 +99,7 @@ def watch_handler(env: Mapping[str, str]) -> Handler:
         core.settings.SettingsError: the environment is not usable.
     """
     from core.watch import KEY_SECONDS, Watch  # nothing that the webhook's cold start should pay for
+    from core.watch_settings import WatchSettings
 
     settings = WatchSettings.from_env(env)
     log = PowertoolsLog(WATCH)

@@ -9,8 +9,9 @@ from azure_function.places import SecretPlace
 from azure_function.telemetry import WATCH, AzureLog, Line
 from azure_function.vault_keys import VaultKeys
 from core.log import WEBHOOK_CHECK_FAILED, record
-from core.settings import PREFIX, SettingsError, WatchSettings
+from core.settings import PREFIX, SettingsError
 from core.watch import KEY_SECONDS, Watch, WatchReport
+from core.watch_settings import WatchSettings
 
 
 def watch(env: Mapping[str, str]) -> Callable[[], WatchReport]:

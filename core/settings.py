@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 from core.deadline import SENDER_PATIENCE
 from core.delivery import Limits
 from core.keys import REFRESH_SECONDS
-from core.message import plain_token
 from core.screening import Policy, SourceIpMode
 from core.signature import SignatureKey, parse_keys
 from core.source_ip import EMPTY, PRESET, AddressError, AllowList
@@ -37,8 +35,6 @@ WATCH_NAMES: Final = ("API_KEY_SECRET", "API_URL", "WEBHOOK_IDS", "WORKSPACE_ID"
 """What the scheduled check of the webhooks reads. Both may stand in one environment, which is shared on Azure."""
 KNOWN: Final = NAMES + WATCH_NAMES
 """Every name; another one with the prefix is an error."""
-API_URL: Final = "https://api.dastra.eu"
-"""Where Dastra's API is (its API description, ``servers``)."""
 
 _MOST_BODY_BYTES: Final = 4 * 1024 * 1024
 
@@ -74,7 +70,7 @@ class Settings:
         Raises:
             SettingsError: a value is invalid, a required one is missing, or a ``DASTRA_`` name is not known.
         """
-        reader = _Reader({name: value.strip() for name, value in env.items() if name.startswith(PREFIX)})
+        reader = Reader(env)
         settings = cls(
             queue=reader.required("QUEUE", "the queue's URL or path"),
             store=reader.required("STORE", "the bucket or container"),
@@ -82,8 +78,8 @@ class Settings:
             signature_keys_secret=reader.text("SIGNATURE_KEYS_SECRET"),
             source_ip_mode=reader.read("SOURCE_IP_MODE", _mode, SourceIpMode.QUARANTINE),
             source_ip_allowlist=reader.read("SOURCE_IP_ALLOWLIST", AllowList.parse, AllowList.of([PRESET])),
-            trusted_proxy_hops=reader.read("TRUSTED_PROXY_HOPS", _whole(1, 10), 1),
-            max_body_bytes=reader.read("MAX_BODY_BYTES", _whole(1, _MOST_BODY_BYTES), _MOST_BODY_BYTES),
+            trusted_proxy_hops=reader.read("TRUSTED_PROXY_HOPS", whole(1, 10), 1),
+            max_body_bytes=reader.read("MAX_BODY_BYTES", whole(1, _MOST_BODY_BYTES), _MOST_BODY_BYTES),
             max_event_age_seconds=reader.read("MAX_EVENT_AGE_SECONDS", _seconds(0, 31_536_000), 0.0),
             time_budget_seconds=reader.read("TIME_BUDGET_SECONDS", _seconds(0.5, SENDER_PATIENCE - 1), 6.0),
             queue_budget_seconds=reader.read("QUEUE_BUDGET_SECONDS", _seconds(0.1, SENDER_PATIENCE - 1), 2.5),
@@ -118,59 +114,35 @@ def watches(env: Mapping[str, str]) -> bool:
     return bool(env.get(f"{PREFIX}API_KEY_SECRET", "").strip())
 
 
-@dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """What an operator set for the check of the webhooks; ``api_key_secret`` in the cloud's own notation.
+class Reader:
+    """The ``DASTRA_`` names of an environment, and every fault that was found in them."""
 
-    ``api_url`` is without a slash at its end. Without ``webhook_ids`` every webhook counts that the API key sees.
-    """
-
-    api_key_secret: str
-    api_url: str = API_URL
-    webhook_ids: tuple[str, ...] = ()
-    workspace_id: int | None = None
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read the check's names of ``env``. A name that is set to nothing counts as not set.
-
-        Raises:
-            SettingsError: a value is invalid, a required one is missing, or a ``DASTRA_`` name is not known.
-        """
-        reader = _Reader({name: value.strip() for name, value in env.items() if name.startswith(PREFIX)})
-        settings = cls(
-            api_key_secret=reader.required("API_KEY_SECRET", "the secret that holds the key of Dastra's API"),
-            api_url=reader.read("API_URL", _api_url, API_URL),
-            webhook_ids=reader.read("WEBHOOK_IDS", _ids, ()),
-            workspace_id=reader.read("WORKSPACE_ID", _whole(1, 2**31 - 1), None),
-        )
-        reader.finish()
-        return settings
-
-
-class _Reader:
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values: Final = values
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._values: Final = {name: value.strip() for name, value in env.items() if name.startswith(PREFIX)}
         self._faults: Final[list[str]] = [
-            _unknown(name) for name in sorted(values) if name.removeprefix(PREFIX) not in KNOWN
+            _unknown(name) for name in sorted(self._values) if name.removeprefix(PREFIX) not in KNOWN
         ]
 
     def text(self, name: str) -> str | None:
+        """A value; None where it is not set, or set to nothing."""
         return self._values.get(PREFIX + name) or None
 
     def required(self, name: str, what: str) -> str:
+        """A value that must be there; ``what`` says what it is."""
         value = self.text(name)
         if value is None:
             self.fault(name, f"is required: {what}")
         return value or ""
 
     def require_one(self, first: str, second: str) -> None:
+        """Hold that exactly one of two is set."""
         given = [name for name in (first, second) if self.text(name)]
         if len(given) != 1:
             state = "are both set" if given else "are both missing"
             self._faults.append(f"{PREFIX}{first} and {PREFIX}{second} {state}: set exactly one of them")
 
     def read(self, name: str, convert: Callable[[str], T], default: D) -> T | D:
+        """A value, converted; a ValueError of ``convert`` says what is valid."""
         value = self.text(name)
         if value is None:
             return default
@@ -183,6 +155,7 @@ class _Reader:
         return default
 
     def secret(self, name: str, convert: Callable[[str], tuple[T, ...]]) -> tuple[T, ...]:
+        """The same for a value that no error may show."""
         try:
             value = self.text(name)
             return convert(value) if value is not None else ()
@@ -191,9 +164,11 @@ class _Reader:
             return ()
 
     def fault(self, name: str, text: str) -> None:
+        """Note a fault."""
         self._faults.append(f"{PREFIX}{name} {text}")
 
     def finish(self) -> None:
+        """Raise SettingsError where there was any fault."""
         if self._faults:
             raise SettingsError(self._faults)
 
@@ -213,29 +188,9 @@ def _mode(text: str) -> SourceIpMode:
         raise ValueError(f"valid: {', '.join(SourceIpMode)}") from None
 
 
-def _ids(text: str) -> tuple[str, ...]:
-    ids = text.replace(",", " ").split()
-    if not ids or not all(map(plain_token, ids)):
-        raise ValueError("valid: the numbers of webhooks, separated by commas or white space")
-    return tuple(dict.fromkeys(ids))
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Converts a whole number within bounds."""
 
-
-def _api_url(text: str) -> str:
-    """A key is sent there, so it is https; clear text only to a stand-in on this machine."""
-    valid = f"valid: an address with https and without a query, such as {API_URL}"
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        raise ValueError(valid) from None
-    local = url.hostname in ("127.0.0.1", "localhost") and port is not None
-    encrypted = url.scheme == "https" or (local and url.scheme == "http")
-    if not encrypted or not url.hostname or url.username or url.query or url.fragment or not text.isascii():
-        raise ValueError(valid)
-    return text.rstrip("/")
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
             raise ValueError(f"valid: a whole number from {least} to {most}")

@@ -30,7 +30,7 @@ from core.log import (
 )
 from core.message import plain_token
 from core.ports import PortError
-from core.settings import WatchSettings
+from core.watch_settings import WatchSettings
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import flask
 
 from core import http
 from core.log import WEBHOOK_CHECK_FAILED, record
-from core.settings import PREFIX, SettingsError, WatchSettings
+from core.settings import PREFIX, SettingsError
 from gcp_function.http import write_response
 from gcp_function.sdk import Lazy
 from gcp_function.telemetry import WATCH, CloudLog
@@ -18,6 +18,7 @@ from gcp_function.wiring import SECRET, Function
 
 if TYPE_CHECKING:
     from core.watch import Watch
+    from core.watch_settings import WatchSettings
 
 _SECONDS: Final = 5.0
 
@@ -28,6 +29,8 @@ def read_settings(env: Mapping[str, str]) -> WatchSettings:
     Raises:
         SettingsError: the environment is not usable.
     """
+    from core.watch_settings import WatchSettings  # nothing that the webhook's cold start should pay for
+
     settings = WatchSettings.from_env(env)
     if not SECRET.fullmatch(settings.api_key_secret):
         valid = "valid: a secret's resource name, projects/PROJECT/secrets/SECRET"
@@ -47,7 +50,7 @@ def watch_function(env: Mapping[str, str]) -> Function:
     given = {name: value for name, value in env.items() if name.startswith(PREFIX)}
 
     def make() -> Watch:
-        from core.watch import Watch  # nothing that the webhook's cold start should pay for
+        from core.watch import Watch
         from gcp_function.secret_keys import SecretKeys
 
         settings = read_settings(given)

@@ -21,7 +21,8 @@ from core import log
 from core.message import CLAIMS_PREFIX
 from core.records import ADDRESSES_PREFIX, LEASE_KEY, QUARANTINE_PREFIX, SPOOL_PREFIX
 from core.redrive import EXPIRY_WARNING_SECONDS
-from core.settings import API_URL, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, WatchSettings
+from core.settings import NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError
+from core.watch_settings import API_URL, WatchSettings
 from tests.deploy import resource_types
 from tests.deploy.bicep import BicepError, Deployment, Resource, deploy, templates
 

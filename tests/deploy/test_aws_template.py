@@ -11,7 +11,8 @@ import pytest
 from core import log
 from core.log import LogEvent
 from core.screening import SourceIpMode
-from core.settings import API_URL, NAMES, PREFIX, WATCH_NAMES, Settings, WatchSettings
+from core.settings import NAMES, PREFIX, WATCH_NAMES, Settings
+from core.watch_settings import API_URL, WatchSettings
 from tests.deploy import aws
 from tests.deploy.aws import ROOT, Template, resources, walk
 

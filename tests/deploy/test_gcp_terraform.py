@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from core.settings import API_URL, PREFIX, WATCH_NAMES, Settings, WatchSettings
 from core.settings import NAMES as SETTINGS
+from core.settings import PREFIX, WATCH_NAMES, Settings
 from core.source_ip import PRESET
+from core.watch_settings import API_URL, WatchSettings
 from tests.deploy.gcp import (
     INFRA,
     NAME,

@@ -8,9 +8,10 @@ import pytest
 
 from core.delivery import Limits
 from core.screening import Policy, SourceIpMode
-from core.settings import KNOWN, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, WatchSettings, watches
+from core.settings import KNOWN, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, watches
 from core.signature import SignatureKey
 from core.source_ip import PRESET, PRESET_ADDRESSES, AllowList
+from core.watch_settings import WatchSettings
 from tests.unit.samples import KEY, KEY_TEXT, OTHER_KEY, OTHER_KEY_TEXT
 
 LEAST = {"DASTRA_QUEUE": "https://queue.example", "DASTRA_STORE": "bucket", "DASTRA_SIGNATURE_KEYS": KEY_TEXT}

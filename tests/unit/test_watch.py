@@ -15,8 +15,8 @@ import trustme
 from core.api import MOST_BYTES
 from core.log import WEBHOOK_BLOCKED, WEBHOOK_CHECK, WEBHOOK_CHECK_FAILED, WEBHOOK_ERRORS, Value
 from core.ports import PortError
-from core.settings import WatchSettings
 from core.watch import Watch, WatchReport, read_api_key
+from core.watch_settings import WatchSettings
 from tests import planted
 from tests.fakes import RecordingLog
 from tests.unit.api_stub import (
