@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import io
 import json
 import logging
@@ -30,6 +29,7 @@ from azure_function.places import Places
 from azure_function.service_bus_queue import PREFIX, connector
 from azure_function.telemetry import LOGGER, RECEIVER, AzureLog
 from benchmarks.azure_stub import stub_queue
+from benchmarks.largest import peak_mebibytes, post_at_once
 from benchmarks.rows import KEY_TEXT, Row, Sample, alternate, compare
 from benchmarks.samples import BODY, KEY, SOURCE
 from cli.local.azure_emulator import CONTAINER, QUEUE, AzureEmulator
@@ -47,7 +47,6 @@ _WARM_UP: Final = 30
 _LINK_SECONDS: Final = 5.0
 _EVENTS: Final = 100
 _ROUNDS: Final = 21
-_LARGEST: Final = 4 * 1024 * 1024
 _OURS: Final = "import azure_function.function_app"
 _CLIENT: Final = """
 import asyncio
@@ -243,24 +242,11 @@ def _memory() -> Iterator[Row]:
         emulator.create(CONTAINER)
         emulator.broker.create_queue(QUEUE)
         env = settings(emulator.queue_address(QUEUE), emulator.container_url(CONTAINER, direct=True))
-        with _server(env) as (port, pid), ThreadPoolExecutor(wiring.WORKERS) as pool:
-            list(pool.map(_post, [port] * 3 * wiring.WORKERS, range(3 * wiring.WORKERS)))
-            status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+        with _server(env) as (port, pid):
+            post_at_once(port, wiring.WORKERS, f"{SOURCE}:51234")
+            peak = peak_mebibytes(pid)
     name = f"Azure, memory, {wiring.WORKERS} events of 4 MiB at once"
-    yield Row(name, int(peak) / 1024, MEMORY_MB, "MB", 1.0, note="floor: the smallest instance")
-
-
-def _post(port: int, number: int) -> None:
-    start = b'{"webhookId": %d, "data": "' % number
-    body = start + b"x" * (_LARGEST - len(start) - 2) + b'"}'
-    headers = {"Dastra-Signature": sign(body, KEY), "X-Forwarded-For": f"{SOURCE}:51234"}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/", body, headers)
-    answer = connection.getresponse()
-    if answer.read() != b'{"status":"accepted"}':
-        raise AssertionError(answer.status)
-    connection.close()
+    yield Row(name, peak, MEMORY_MB, "MB", 1.0, note="floor: the smallest instance")
 
 
 @contextlib.contextmanager

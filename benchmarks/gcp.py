@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import io
 import json
 import os
@@ -13,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +19,7 @@ import flask
 from functions_framework import create_app
 
 from benchmarks.gcp_stub import stub_topic
+from benchmarks.largest import peak_mebibytes, post_at_once
 from benchmarks.quiet import silence
 from benchmarks.rows import KEY_TEXT, Row, Sample, alternate, compare
 from benchmarks.samples import BODY, KEY, SOURCE
@@ -41,7 +40,6 @@ _MAIN: Final = Path(wiring.__file__).with_name("main.py")
 _WARM_UP: Final = 30
 _EVENTS: Final = 100
 _ROUNDS: Final = 21
-_LARGEST: Final = 4 * 1024 * 1024
 _OURS: Final = """
 import gcp_function.main
 from gcp_function.pubsub_queue import publisher
@@ -194,24 +192,11 @@ def _memory() -> Iterator[Row]:
     """As many of the largest events at once as an instance has threads, three times over, under gunicorn."""
     if not Path("/proc/self/status").exists():
         return
-    with stub_topic(0.005) as address, _server(address) as (port, worker), ThreadPoolExecutor(wiring.WORKERS) as pool:
-        list(pool.map(_post, [port] * 3 * wiring.WORKERS, range(3 * wiring.WORKERS)))
-        status = Path(f"/proc/{worker()}/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    with stub_topic(0.005) as address, _server(address) as (port, worker):
+        post_at_once(port, wiring.WORKERS, SOURCE)
+        peak = peak_mebibytes(worker())
     name = f"Google Cloud, memory, {wiring.WORKERS} events of 4 MiB at once"
-    yield Row(name, int(peak) / 1024, MEMORY_MB, "MB", 1.0, note="floor: the memory of the function")
-
-
-def _post(port: int, number: int) -> None:
-    start = b'{"webhookId": %d, "data": "' % number
-    body = start + b"x" * (_LARGEST - len(start) - 2) + b'"}'
-    headers = {"Dastra-Signature": sign(body, KEY), "X-Forwarded-For": SOURCE}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/", body, headers)
-    answer = connection.getresponse()
-    if answer.read() != b'{"status":"accepted"}':
-        raise AssertionError(answer.status)
-    connection.close()
+    yield Row(name, peak, MEMORY_MB, "MB", 1.0, note="floor: the memory of the function")
 
 
 @contextlib.contextmanager

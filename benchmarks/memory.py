@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.handler import INVENTED_ACCOUNT, settings
+from benchmarks.largest import largest_body
 from benchmarks.rows import Row
 from benchmarks.samples import KEY, function_url_event
 from cli.local.emulator import AwsEmulator, Names, Resources, provision
 from core.signature import sign
 
 MEMORY_MB: Final = 256
-_LARGEST: Final = 4 * 1024 * 1024
 _CHILD: Final = """
 import json, sys
 from pathlib import Path
@@ -34,11 +34,7 @@ def rows() -> Iterator[Row]:
     """Three events of 4 MiB in a row, each a claim check, as the runtime hands them over: parsed from one JSON line."""
     if not Path("/proc/self/status").exists():
         return
-    padding = b"x" * (_LARGEST - 60)
-    lines = []
-    for number in range(3):
-        body = (b'{"webhookId": %d, "data": "' % number + padding)[: _LARGEST - 2] + b'"}'
-        lines.append(json.dumps(function_url_event(body, sign(body, KEY))))
+    lines = [json.dumps(function_url_event(body, sign(body, KEY))) for body in map(largest_body, range(3))]
     with AwsEmulator() as emulator:
         account = {**INVENTED_ACCOUNT, "AWS_ENDPOINT_URL": emulator.endpoint_url}
         resources = provision(emulator.session(), Names(), endpoint_url=emulator.endpoint_url)
