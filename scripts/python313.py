@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,9 +38,17 @@ def _candidates() -> Iterator[str]:
     if named := os.environ.get("PYTHON313"):
         yield named
     yield f"python{RUNTIME}"
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from sorted((str(path) for path in pyenv.glob(f"versions/{RUNTIME}*/bin/python")), reverse=True)
+    for pyenv in _pyenvs():
+        yield from sorted((str(path) for path in pyenv.glob(f"versions/{RUNTIME}*/bin/python")), reverse=True)
     command = [sys.executable, str(ROOT / "scripts/uv.py"), "python", "find", "--system", RUNTIME]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode == 0 and found.stdout:
         yield found.stdout.splitlines()[0]
+
+
+def _pyenvs() -> Iterator[Path]:
+    """Where pyenv keeps its versions: where it is told to, and beside the shim that stands on PATH."""
+    yield Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    shim = shutil.which(f"python{RUNTIME}")
+    if shim and Path(shim).parent.name == "shims":
+        yield Path(shim).parent.parent
