@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from cli.local.cloud import Handled, Start
     from cli.local.show import Screen
 
-CLOUDS: Final[Mapping[str, str | None]] = {"aws": "cli.local.aws", "gcp": "cli.local.gcp", "azure": "cli.local.azure"}
-"""Each cloud with the module that has its ``start`` (see ``cli.local.cloud``), or None while it has no local run."""
+CLOUDS: Final[Mapping[str, str]] = {"aws": "cli.local.aws", "gcp": "cli.local.gcp", "azure": "cli.local.azure"}
+"""Each cloud with the module that has its ``start`` (see ``cli.local.cloud``)."""
 _LOOPBACK: Final = "127.0.0.1,::1"
 _ALLOWLIST: Final = "DASTRA_SOURCE_IP_ALLOWLIST"
 _OURS: Final = frozenset({VARIABLE, SECRET, QUEUE, STORE}) | OWN_NAMES
@@ -72,9 +72,6 @@ def run(
     out = Output(as_json, make_console(file=sys.stdout))
     if cloud not in CLOUDS:
         raise CliError(f"{cloud!r} is no cloud.", f"There is: {', '.join(CLOUDS)}", Exit.USAGE)
-    if CLOUDS[cloud] is None:
-        ready = ", ".join(name for name, module in CLOUDS.items() if module)
-        raise CliError(f"there is no local run of {cloud} yet.", f"There is one of: {ready}", Exit.USAGE)
     keys, made = _keys()
     settings = _settings(os.environ)
     stop = _Stop()
@@ -117,7 +114,7 @@ def _serve(
                 stop.end()
 
         with out.status("Starting the receiver and its emulated services"):
-            start: Start = import_module(str(CLOUDS[cloud])).start
+            start: Start = import_module(CLOUDS[cloud]).start
             local = stack.enter_context(start(settings, ",".join(key.reveal() for key in keys), journal, watch))
             from cli.local.console.api import Console
             from cli.local.console.places import Places

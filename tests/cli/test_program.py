@@ -76,14 +76,6 @@ def test_an_unknown_command(invoke: Invoke) -> None:
     assert invoke("sned").exit_code == Exit.USAGE
 
 
-@pytest.mark.parametrize("cloud", [name for name, module in CLOUDS.items() if module is None])
-def test_clouds_that_are_not_there_yet(invoke: Invoke, cloud: str) -> None:
-    """A cloud without a local run is told apart from a wrong name."""
-    result = invoke("run", "--cloud", cloud)
-    assert result.exit_code == Exit.USAGE
-    assert f"there is no local run of {cloud} yet." in result.stderr
-
-
 def test_a_cloud_that_is_none(invoke: Invoke) -> None:
     """A wrong name lists the right ones."""
     result = invoke("run", "--cloud", "ibm")

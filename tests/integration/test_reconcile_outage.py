@@ -23,7 +23,7 @@ TOO_LARGE = 10_100_000
 EVENTS = ("DataSubjectCreation", "TaskEdit", "ProcessingModification")
 
 
-@pytest.fixture(scope="module", params=[name for name, module in CLOUDS.items() if module])
+@pytest.fixture(scope="module", params=list(CLOUDS))
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A local run of each cloud."""
     folder = tmp_path_factory.mktemp(request.param)
