@@ -2,8 +2,9 @@
 
 The log grows, and loses entries to purges, while it is read, so a page number is no safe place to go on from: an entry
 that vanishes moves one that was not read yet to a page that was. The next request therefore asks for what is not
-older than the newest entry read, again from page 1, and page numbers count only among entries of nearly one date. That
-an entry comes twice at the seam is certain, and that an entry comes at all does not depend on what others do.
+older than the newest entry read, again from page 1, and page numbers count only among entries of nearly one date. There
+a page counts only if the one before it still ends as it did; else entries have moved, and are read again from page 1.
+That an entry comes twice at the seam is certain, and that an entry comes at all does not depend on what others do.
 
 What Dastra's API description says of the parameters (August 2022) does not tell whether `start` and `end` include
 their moment, how precise they are, or how equal dates are ordered. So each request overlaps the one before, and where
@@ -27,6 +28,8 @@ MOST_PER_PAGE: Final = 500
 """The largest page (its API description)."""
 OVERLAP: Final = timedelta(seconds=1)
 """How far a request goes back before the newest entry read."""
+_MOST_MOVES: Final = 20
+"""How often entries of nearly one date may move before they are taken as they come: equal dates may have no order."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -81,12 +84,19 @@ def pages(api: Api, query: LogQuery, size: int = MOST_PER_PAGE) -> Iterator[LogP
     Raises:
         DastraError: the client's, or the answers are not those of a log.
     """
-    start, number, ordered = query.since - OVERLAP, 1, True
+    start, number, ordered, moves = query.since - OVERLAP, 1, True, 0
     wide = replace(query, until=query.until + OVERLAP)
     before: Sequence[object] = ()
     reached: datetime | None = None
+
+    def page(number: int) -> Sequence[object]:
+        return _items(api.request("GET", PATH, params=_parameters(replace(wide, since=start), number, size)))
+
     while True:
-        found = _items(api.request("GET", PATH, params=_parameters(replace(wide, since=start), number, size)))
+        found = page(number)
+        if number > 1 and ordered and moves < _MOST_MOVES and _last(page(number - 1)) != _last(before):
+            number, moves = 1, moves + 1
+            continue
         if not found:
             return
         if number > 1 and found == before:
@@ -108,10 +118,16 @@ def pages(api: Api, query: LogQuery, size: int = MOST_PER_PAGE) -> Iterator[LogP
         )
         reached = max(known, default=reached) if reached is None else max([reached, *known])
         if ordered and reached is not None and reached - OVERLAP > start:
-            start, number = reached - OVERLAP, 1
+            start, number, moves = reached - OVERLAP, 1, 0
         else:
             number += 1
         yield LogPage(wanted, others, unreadable, reached, start if ordered else query.since)
+
+
+def _last(found: Sequence[object]) -> str | None:
+    """The id of a page's last entry that has one."""
+    entries, _ = _read(found)
+    return entries[-1].id if entries else None
 
 
 def _in_order(times: Sequence[datetime], start: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -145,6 +146,38 @@ def test_what_stays_is_read_whatever_comes_and_goes(dates: list[int], size: int,
 
     log.before = change
     assert {found["id"] for found in made} - purged <= set(read(Direct(log), size=size))
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3, 4])
+def test_a_purge_among_entries_of_one_date_moves_none_out_of_sight(turn: int) -> None:
+    """The first of three goes before one request or another: a page that it moves is read again."""
+    made = [entry(number, date=stamp(NOON)) for number in range(3)] + [entry(400)]
+    log = Log()
+    log.add(*made)
+
+    def purge(page: int) -> None:
+        if page == turn:
+            log.remove([made[0]["id"]])
+
+    log.before = purge
+    assert {found["id"] for found in made[1:]} <= set(read(Direct(log), size=1))
+
+
+def test_entries_of_one_date_without_an_order_are_not_read_for_ever() -> None:
+    """Where each answer has them in another order, they are taken as they come in the end."""
+    log = Log()
+    log.add(*(entry(number, date=stamp(NOON)) for number in range(9)), entry(400))
+    chance = random.Random(20261124)
+
+    def shuffle(_: int) -> None:
+        # Sorting keeps the order of equal dates: what comes first in the list comes first in the log.
+        shuffled = chance.sample(list(log.entries), len(log.entries))
+        log.entries = []
+        log.add(*shuffled)
+
+    log.before = shuffle
+    assert read(Direct(log), size=2)
+    assert log.pages < 200
 
 
 def test_odd_entries() -> None:
