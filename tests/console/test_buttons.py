@@ -329,6 +329,24 @@ def test_held_events_are_released_or_dropped(page: Page, run: Run) -> None:
     expect(rows(page).filter(has_text="no longer stored")).to_have_count(1)
 
 
+def test_a_click_is_not_lost_when_its_row_changes_meanwhile(page: Page, run: Run) -> None:
+    """The button goes down, the request gets another state, the button comes up: it is opened, and drawn anew."""
+    page.locator("[data-special=not-an-object]").click()
+    row = rows(page).first
+    expect(row).to_contain_text("quarantined")
+    number, box = row.get_attribute("data-number"), row.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    [held] = run.get("stored")
+    with console(run) as client:
+        client.post("release", json={"key": held["key"]}).raise_for_status()
+    expect(page.locator("#tab-store")).to_have_text("Store (0)")
+    page.mouse.up()
+    expect(page.locator("#detail h2")).to_have_text(re.compile(rf"#{number} "))
+    expect(row).to_contain_text("now on the queue")
+
+
 def test_a_release_that_fails_is_told(page: Page, run: Run, opened: Opened) -> None:
     """With the queue down the event stays held, and the page says why."""
     page.locator("[data-special=not-an-object]").click()

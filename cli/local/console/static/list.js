@@ -6,6 +6,8 @@ import { KINDS, counts, isNote, requests, shown, state, types } from "./state.js
 const rows = () => byId("rows");
 const drawn = new Map(); // number -> [what was drawn, element]
 let onSelect = () => {};
+let pressed = false; // a mouse button or finger is down on a row
+let waits = false; // something is to be drawn when it comes up
 
 export function setUpList(select) {
   onSelect = select;
@@ -13,6 +15,12 @@ export function setUpList(select) {
     const row = event.target.closest("[role=option]");
     if (row) choose(Number(row.dataset.number), { open: true });
   });
+  rows().addEventListener("pointerdown", ({ button }) => {
+    pressed = button === 0;
+  });
+  // Later than the click, which comes after these.
+  for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => setTimeout(release));
+  window.addEventListener("blur", release);
   rows().addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -1e9, End: 1e9 }[event.key];
     if (step !== undefined && !event.altKey && !event.ctrlKey && !event.metaKey) {
@@ -78,7 +86,15 @@ export function mark() {
   else rows().removeAttribute("aria-activedescendant");
 }
 
+function release() {
+  pressed = false;
+  if (waits) draw();
+}
+
 export function draw() {
+  // A row that is drawn anew while it is pressed would swallow the click.
+  waits = pressed;
+  if (waits) return;
   drawFilters();
   const items = state.paused ? shown().filter((item) => drawn.has(item.n)) : shown();
   const wanted = new Set(items.map((item) => item.n));
