@@ -58,7 +58,7 @@ def test_it_is_ended_with_its_group(tmp_path: Path, how: Callable[[subprocess.Po
     family = {started.pid, *children(started.pid)}
     assert len(family) == 2
     how(started)
-    assert not alive(family - {started.pid})
+    assert until(lambda: not alive(family), 30)
     assert started.returncode is not None
     assert isinstance(started.stdin, io.IOBase)
     assert started.stdin.closed
