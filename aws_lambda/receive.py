@@ -3,8 +3,8 @@
 import os
 from typing import Final
 
-from aws_lambda import collector
+import core.collector
 from aws_lambda.wiring import Handler, webhook_handler
 
 handler: Final[Handler] = webhook_handler(os.environ)
-collector.resume()
+core.collector.resume()

@@ -5,8 +5,9 @@ from typing import Final
 
 from azure.functions import FunctionApp
 
+import core.collector
 from azure_function import start
 from azure_function.wiring import function_app
 
 app: Final[FunctionApp] = function_app(os.environ, started_at=start.BEGAN_AT)
-start.ended()
+core.collector.resume()
