@@ -336,5 +336,5 @@ output LOG_WORKSPACE_ID string = logs.outputs.workspaceCustomerId
 @description('The workbook in the portal.')
 output WORKBOOK_URL string = 'https://portal.azure.com/#resource${workbook.outputs.id}/workbook'
 
-@description('Create the webhook in Dastra with WEBHOOK_URL, then store its key.')
-output NEXT_STEP string = 'dastra-webhooks key set'
+@description('Creates the webhook in Dastra, with its key in the vault. By hand: create it, then dastra-webhooks key set.')
+output NEXT_STEP string = 'dastra-webhooks register ${receiver.outputs.webhookUrl} --workspace ID --all'

@@ -41,11 +41,10 @@ output "next_step" {
       "  gcloud run services update ${google_cloudfunctions2_function.receive.name} --project=${var.project} --region=${var.region} --no-invoker-iam-check",
     ],
     [
-      "Create the webhook in Dastra with the address ${google_cloudfunctions2_function.receive.service_config[0].uri}",
-      "and give its key to the secret:",
+      "Create the webhook in Dastra, with its key in the secret (without a key of Dastra's API: by hand, then dastra-webhooks key set):",
       "  export DASTRA_QUEUE=${local.environment.DASTRA_QUEUE} DASTRA_STORE=${local.environment.DASTRA_STORE} DASTRA_SIGNATURE_KEYS_SECRET=${local.environment.DASTRA_SIGNATURE_KEYS_SECRET}",
-      "  dastra-webhooks key set",
-      "Then press Dastra's Tester button, and accept the address it called from: dastra-webhooks addresses",
+      "  dastra-webhooks register ${google_cloudfunctions2_function.receive.service_config[0].uri} --workspace ID --all",
+      "Then have Dastra send a test, and accept the address it called from: dastra-webhooks test TaskCreation; dastra-webhooks addresses list",
     ],
     var.webhook_check ? [
       "Give a key of Dastra's API to the check of the webhooks; it is read from standard input:",
