@@ -31,10 +31,9 @@ def regions(text: str, cloud: str) -> str:
     kept: list[str] = []
     inside: bool | None = None
     for line in text.splitlines(keepends=True):
-        if _CLOSE.match(line):
-            inside = None
-        elif opened := _OPEN.match(line):
-            inside = cloud in opened[1].split()
+        names = region_of(line)
+        if names is not None:
+            inside = cloud in names if names else None
         elif inside is not False:
             alone = _LINE.search(line.rstrip("\n"))
             if alone is None:
@@ -42,6 +41,14 @@ def regions(text: str, cloud: str) -> str:
             elif cloud in alone[1].split():
                 kept.append(line[: alone.start()] + "\n")
     return "".join(kept)
+
+
+def region_of(line: str) -> Sequence[str] | None:
+    """The names for which a region begins on this line; none where one ends; None on any other line."""
+    if _CLOSE.match(line):
+        return ()
+    opened = _OPEN.match(line)
+    return opened[1].split() if opened else None
 
 
 def registries(text: str, path: str, removed: Set[str]) -> str:

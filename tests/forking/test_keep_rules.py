@@ -130,6 +130,26 @@ def test_regions() -> None:
     )
     assert keep_edit.regions(text, "aws") == "a\nb\ne\n"
     assert keep_edit.regions(text, "azure") == "a\nc\nd = 1\ne\n"
+    assert keep_edit.regions("# only for several\na\n# end of only\nb\n", "aws") == "b\n"
+
+
+def test_every_region_is_some_cloud_s_and_ends() -> None:
+    """A name with a slip in it would go with every cut, and a mark that is missing would take the rest of the file."""
+    wrong = []
+    for path in files():
+        text = (ROOT / path).read_bytes().decode(errors="replace")
+        if path.startswith(("tests/forking/", "scripts/keep")) or "only" not in text:
+            continue
+        inside = False
+        for number, line in enumerate([*text.splitlines(), "# end of file"], 1):
+            names = keep_edit.region_of(line)
+            last = line == "# end of file"
+            if (names is None and last and inside) or (names is not None and inside == bool(names)):
+                wrong.append(f"{path}:{number}: {line}")
+            if names is not None:
+                inside = bool(names)
+                wrong += [f"{path}:{number}: {name}" for name in names if name not in {*CLOUDS, "several"}]
+    assert not wrong
 
 
 def test_markdown() -> None:
