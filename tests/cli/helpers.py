@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,6 +100,13 @@ class Run:
     def bodies(self) -> list[str]:
         """The bodies on the queue."""
         return [message["body"] for message in self.get("messages")]
+
+    def attributes(self) -> list[dict[str, str]]:
+        """The attributes of the messages on the queue, by their names in CloudEvents, whatever the cloud's prefix."""
+        return [
+            {re.sub("^(ce-|cloudEvents:)", "", name): value for name, value in message["attributes"].items()}
+            for message in self.get("messages")
+        ]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""

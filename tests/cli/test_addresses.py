@@ -43,9 +43,9 @@ def test_accepting_releases_and_admits(run: Run, invoke: Invoke, as_json: AsJson
     assert result.exit_code == Exit.DONE
     assert f"{address} is accepted." in result.stdout
     assert "4 of 4 held events released." in result.stdout
-    messages = run.get("messages")
-    assert [message["id"] for message in messages] == ids
-    assert all("ce-sourceipcheck" not in message["attributes"] for message in messages)
+    assert [message["id"] for message in run.get("messages")] == ids
+    assert [attributes["id"] for attributes in run.attributes()] == ids
+    assert all("sourceipcheck" not in attributes for attributes in run.attributes())
     assert as_json("send", "--from", address)["verdict"] == "accepted"
     [seen] = as_json("addresses", "list")
     assert (seen["accepted"], seen["held"], seen["first_seen"]) == (True, 0, None)

@@ -112,7 +112,7 @@ def test_release_puts_events_on_the_queue(run: Run, invoke: Invoke) -> None:
     assert result.exit_code == Exit.DONE
     assert "2 events released to the queue." in result.stdout
     assert [message["id"] for message in run.get("messages")] == [ids[0], ids[2]]
-    assert run.get("messages")[0]["attributes"]["ce-sourceipcheck"] == "unlisted"
+    assert run.attributes()[0]["sourceipcheck"] == "unlisted"
     assert [record["attributes"]["id"] for record in run.get("stored")] == [ids[1]]
 
 

@@ -58,7 +58,7 @@ def test_a_sample_reaches_the_queue(run: Run, as_json: AsJson) -> None:
     assert (said["status"], said["verdict"], said["good"]) == (200, "accepted", True)
     [message] = run.get("messages")
     assert message["id"] == said["id"] == hashlib.sha256(message["body"].encode()).hexdigest()
-    assert message["attributes"]["ce-type"] == "eu.dastra.DataSubjectCreation"
+    assert run.attributes()[0]["type"] == "eu.dastra.DataSubjectCreation"
 
 
 def test_two_samples_are_two_events(run: Run, as_json: AsJson) -> None:
@@ -85,7 +85,7 @@ def test_the_event_type_can_be_chosen(run: Run, invoke: Invoke) -> None:
     assert result.exit_code == Exit.DONE
     assert "TaskCreation, a sample" in result.stdout
     assert "It is on the queue." in result.stdout
-    assert run.get("messages")[0]["attributes"]["ce-type"] == "eu.dastra.TaskCreation"
+    assert run.attributes()[0]["type"] == "eu.dastra.TaskCreation"
 
 
 def test_an_undocumented_type_is_sent_with_a_warning(run: Run, invoke: Invoke) -> None:

@@ -20,9 +20,13 @@ SIZE: Final = {"width": 1440, "height": 900}
 _SECONDS: Final = 15.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, driven by Playwright, which downloads no browser for it."""
+    """Debian's Chromium, driven by Playwright, which downloads no browser for it.
+
+    No longer than a module: while Playwright runs, its event loop counts as running in this thread, and another test's
+    ``asyncio.run`` would refuse to start.
+    """
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Chromium; install it: apt-get install chromium")

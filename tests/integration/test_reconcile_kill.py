@@ -130,7 +130,7 @@ def test_killed_at_random_while_sending(run: Run, dastra: StandIn, times: int) -
 def test_killed_before_it_knew_that_it_was_sent(run: Run, dastra: StandIn) -> None:
     """The queue has it, and its answer has not come: that one alone is sent again, with the same id and bytes.
 
-    The run that goes on says so.
+    The run that goes on says so. Service Bus knows the id, and drops the repetition.
     """
     queue = Queue(run)
     expected = {reconciled_id(event.id) for event in happen(dastra)}
@@ -147,7 +147,8 @@ def test_killed_before_it_knew_that_it_was_sent(run: Run, dastra: StandIn) -> No
     assert "1 message may be on the queue already" in complaint
     found = queue.bodies()
     assert found.keys() == expected
-    assert {id_: len(bodies) for id_, bodies in found.items() if len(bodies) > 1} == {uncertain: 2}
+    repeated = {} if run.state()["cloud"] == "azure" else {uncertain: 2}
+    assert {id_: len(bodies) for id_, bodies in found.items() if len(bodies) > 1} == repeated
     assert len(set(found[uncertain])) == 1
 
 
