@@ -26,10 +26,11 @@ pytestmark = pytest.mark.emulator
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic, and two queues behind it: one for webhook 1041, one for everything."""
+    """A topic, and three queues behind it: for webhook 1041, for events about tasks, and for everything."""
 
     arn: str
     one: str
+    tasks: str
     all: str
     sqs: Any
 
@@ -58,22 +59,24 @@ def topic(emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> Topic:
         made[name] = session.client(name, endpoint_url=emulator.endpoint_url)
     sns, sqs = made["sns"], made["sqs"]
     arn = sns.create_topic(Name="events")["TopicArn"]
-    urls: list[str] = []
-    for name, policy in (("one", {"ce-source": ["urn:dastra:webhook:1041"]}), ("all", None)):
+    urls: dict[str, str] = {}
+    tasks = {"ce-type": [{"prefix": "eu.dastra.Task"}]}
+    for name, policy in (("one", {"ce-source": ["urn:dastra:webhook:1041"]}), ("tasks", tasks), ("all", None)):
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         attributes = {"RawMessageDelivery": "true"} | ({"FilterPolicy": json.dumps(policy)} if policy else {})
         sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue, Attributes=attributes)
-        urls.append(url)
-    return Topic(arn, urls[0], urls[1], sqs)
+        urls[name] = url
+    return Topic(arn, urls["one"], urls["tasks"], urls["all"], sqs)
 
 
 def test_each_queue_gets_what_its_filter_lets_through(topic: Topic) -> None:
     """One publish, copied by the topic; consumers read the contract's message and check the signature again."""
     queue = TopicQueue(topic.arn, 2.5, 2)
-    for webhook in (1041, 2):
-        queue.send(samples.message(samples.event(webhookId=webhook)), 2.5)
+    for webhook, type_ in ((1041, "DataSubjectCreation"), (2, "TaskCreation")):
+        queue.send(samples.message(samples.event(webhookId=webhook, eventType=type_)), 2.5)
     assert [Event.from_sqs(message).source for message in topic.messages(topic.one)] == ["urn:dastra:webhook:1041"]
+    assert [Event.from_sqs(message).type for message in topic.messages(topic.tasks)] == ["TaskCreation"]
     events = [Event.from_sqs(message, keys=[SignatureKey(planted.KEY)]) for message in topic.messages(topic.all)]
     assert sorted(event.source for event in events) == ["urn:dastra:webhook:1041", "urn:dastra:webhook:2"]
     assert all(event.verification is Verification.VALID for event in events)
