@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cli.exits import Exit
 from core.signature import SignatureKey
 from tests import planted
 from tests.cli.conftest import Invoke, Services
-from tests.cli.helpers import PROGRAM, Run, clean_environment
+from tests.cli.helpers import PROGRAM, Run, clean_environment, until
 
 AsJson = Callable[..., Any]
 
@@ -38,6 +39,32 @@ def test_add_keeps_the_old_behind_the_new(run: Run, services: Services, as_json:
     for key in (planted.NEWER_KEY, planted.KEY):
         body = planted.body()
         assert run.post(body, planted.signature(body, key)).status_code == 200
+
+
+def test_the_console_signs_with_the_key_that_is_there(run: Run, as_json: AsJson) -> None:
+    """Its samples follow a change of keys; while the secret store is broken it goes on with the last key it saw."""
+
+    def sent() -> str:
+        before = len(run.get("console/requests")["requests"])
+        answer = httpx.post(
+            f"{run.url}_local/console/send",
+            json={"event": "TaskCreation"},
+            headers={"X-Dastra-Console": "1"},
+            timeout=30,
+            trust_env=False,
+        )
+        assert answer.status_code == 202
+        assert until(lambda: len(run.get("console/requests")["requests"]) > before)
+        assert until(lambda: run.get("console/requests")["requests"][0]["verdict"] is not None)
+        return str(run.get("console/requests")["requests"][0]["verdict"])
+
+    assert sent() == "accepted"
+    as_json("key", "set", "--yes", DASTRA_SIGNATURE_KEYS=planted.NEWER_KEY)
+    assert sent() == "accepted"
+    run.faults(keys="500")
+    assert sent() == "accepted"
+    newest = run.get("console/requests")["requests"][0]["n"]
+    assert NEW in [line.get("key") for line in run.get(f"console/requests/{newest}")["lines"]]
 
 
 def test_adding_a_known_key_brings_it_to_the_front(run: Run, services: Services, as_json: AsJson) -> None:

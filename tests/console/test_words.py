@@ -109,9 +109,9 @@ def test_a_claim_checks_pointer_is_shown_as_it_stands() -> None:
 def test_every_kind_of_attack_is_offered() -> None:
     """A button for each group of the doctor's table; each attack can be made of a sample."""
     assert set(KINDS) == set(Group)
-    choices = Choices(SignatureKey(planted.KEY))
+    choices = Choices()
     for attack in ATTACKS:
-        raw = choices.attack(attack.name)
+        raw = choices.attack(attack.name, SignatureKey(planted.KEY))
         assert b"\r\n\r\n" in raw.head(80)
 
 

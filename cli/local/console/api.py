@@ -43,7 +43,7 @@ class Console:
     Args:
         recorder: what it shows.
         places: queue and store.
-        keys: the run's keys, newest first; the first one signs.
+        keys: the run's keys at its start, newest first; the first one signs, until others are in the secret store.
         cloud: which cloud's receiver it is.
         title: what runs, in words.
         url: where the receiver answers.
@@ -54,8 +54,8 @@ class Console:
     ) -> None:
         self._recorder: Final = recorder
         self._places: Final = places
-        self._keys: Final = keys
-        self._choices: Final = Choices(keys[0])
+        self._keys = keys
+        self._choices: Final = Choices()
         self._url: Final = url
         self._port: Final = int(url.rstrip("/").rpartition(":")[2])
         self._run: Final = uuid.uuid4().hex[:12]
@@ -71,7 +71,6 @@ class Console:
             "title": title,
             "url": url,
             "version": version(),
-            "keys": [key.fingerprint for key in keys],
             "commands": {"send": f"{program()} send", "unlisted": f"{program()} send --from 127.0.0.2"},
             "most": recorder.most,
             "faults": [fault.value for fault in Fault],
@@ -158,7 +157,8 @@ class Console:
             return _gone()
         from cli.local.console.explaining import explained  # many ways to sign wrongly, and most runs need none
 
-        return answer(await self._looking.run(lambda: explained(entry, self._keys)))
+        keys = await self._keys_now()
+        return answer(await self._looking.run(lambda: explained(entry, keys)))
 
     async def _clear(self, _: Request) -> Response:
         self._recorder.clear()
@@ -167,15 +167,16 @@ class Console:
     async def _send(self, request: Request) -> Response:
         wanted = await _asked(request)
         source = str(wanted.get("from") or LOOPBACK)
+        key, *_ = await self._keys_now()
         try:
             match wanted:
                 case {"event": str(name)}:
-                    raw, origin = self._choices.sample(name), f"sample {name}"
+                    raw, origin = self._choices.sample(name, key), f"sample {name}"
                 case {"special": str(name)}:
-                    raw, origin = self._choices.special(name), SPECIALS[name].title
+                    raw, origin = self._choices.special(name, key), SPECIALS[name].title
                 case {"attack": str(group)}:
                     attack = self._choices.next_of(group)
-                    raw, origin = self._choices.attack(attack.name), f"attack {attack.name}: {attack.stands_for}"
+                    raw, origin = self._choices.attack(attack.name, key), f"attack {attack.name}: {attack.stands_for}"
                 case _:
                     return error(400, "say what to send: event, special or attack")
         except CliError as found:
@@ -212,6 +213,13 @@ class Console:
         finally:
             self._state_at = float("-inf")
         return answer(done or {})
+
+    async def _keys_now(self) -> tuple[SignatureKey, ...]:
+        """The run's keys, which a person may have changed since; those of before while the secret store is broken."""
+        found = await self._looking.run(self._places.keys)
+        if found:
+            self._keys = found
+        return self._keys
 
     async def _now(self) -> dict[str, Any]:
         """The state, looked at once for all pages."""

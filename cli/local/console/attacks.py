@@ -94,27 +94,26 @@ SPECIALS: Final[Mapping[str, Special]] = MappingProxyType(
 class Choices:
     """The requests by name. A group's button sends the next of the group each time."""
 
-    def __init__(self, key: SignatureKey) -> None:
-        self._sender: Final = EventSender(key.reveal())
+    def __init__(self) -> None:
         self._attacks: Final = {attack.name: attack for attack in ATTACKS}
         self._turns: Final[dict[Group, int]] = {}
 
-    def sample(self, event_type: str) -> Raw:
+    def sample(self, event_type: str, key: SignatureKey) -> Raw:
         """A genuine event.
 
         Raises:
             CliError: there is no such type.
         """
-        return self._genuine(sample(event_type).body)
+        return _genuine(EventSender(key.reveal()), sample(event_type).body)
 
-    def special(self, name: str) -> Raw:
+    def special(self, name: str, key: SignatureKey) -> Raw:
         """An unusual one; KeyError where there is none of the name."""
-        found = SPECIALS[name]
-        return self._genuine(found.body(self._sender), *found.extra)
+        found, sender = SPECIALS[name], EventSender(key.reveal())
+        return _genuine(sender, found.body(sender), *found.extra)
 
-    def attack(self, name: str) -> Raw:
+    def attack(self, name: str, key: SignatureKey) -> Raw:
         """An attack; KeyError where there is none of the name."""
-        return _raw(self._attacks[name].make(self._sender))
+        return _raw(self._attacks[name].make(EventSender(key.reveal())))
 
     def next_of(self, group: str) -> Attack:
         """The next attack of a group; ValueError where there is no such group."""
@@ -124,13 +123,14 @@ class Choices:
         self._turns[wanted] = turn + 1
         return members[turn % len(members)]
 
-    def _genuine(self, body: bytes, *extra: tuple[str, str]) -> Raw:
-        return _raw(Sent(body, (JSON, (NAME, self._sender.signature(body, self._sender.key)), *extra)))
-
 
 def from_address(raw: Raw, source: str) -> Raw:
     """The same from another address of this machine."""
     return replace(raw, source=source)
+
+
+def _genuine(sender: EventSender, body: bytes, *extra: tuple[str, str]) -> Raw:
+    return _raw(Sent(body, (JSON, (NAME, sender.signature(body, sender.key)), *extra)))
 
 
 def _raw(sent: Sent) -> Raw:

@@ -14,11 +14,14 @@ from cli.accepting import entry_of, held_because_of, release_all
 from cli.local.cloud import LocalCloud
 from cli.local.console.notation import bare, message_of, notations
 from cli.local.console.recorder import Entry, Recorder
+from cli.local.faults import Fault
 from cli.output import Output
 from cli.target import SECONDS, Names, Target, load_cloud
 from core.addresses import address_key
+from core.keys import usable_keys
 from core.ports import PortError
 from core.records import QUARANTINE_PREFIX, SPOOL_PREFIX
+from core.signature import SignatureKey
 
 _MOST_LISTED: Final = 200
 
@@ -88,6 +91,15 @@ class Places:
         """The latest events in spool and quarantine, newest first, and how many there are."""
         records = sorted(self._local.stored(), key=lambda record: str(record["key"]).partition("/")[2], reverse=True)
         return {"total": len(records), "items": [_shown(record) for record in records[:_MOST_LISTED]]}
+
+    def keys(self) -> tuple[SignatureKey, ...] | None:
+        """The keys in the secret store now, newest first; None while it is broken or holds none."""
+        if self._local.faults["keys"].mode is not Fault.NONE:
+            return None
+        try:
+            return usable_keys(self._deployment().secret.read() or "")
+        except PortError:
+            return None
 
     def release(self, key: str) -> None:
         """Send a stored event to the queue.
