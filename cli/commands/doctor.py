@@ -67,6 +67,9 @@ def doctor(
       dastra-webhooks doctor https://example.org/dastra --stack dastra-webhooks --yes --json
       dastra-webhooks doctor https://example.org/dastra --gentle --no-probe
     """
+    if url is None and _is_named(where):
+        hint = "Give its URL: on AWS the stack's output WebhookUrl, on Google Cloud webhook_url, on Azure WEBHOOK_URL."
+        raise CliError("a deployment is named, and its endpoint is not said.", hint, Exit.USAGE)
     run = find_run() if url is None or is_loopback(check_url(url)) else None
     if url is None and run is None:
         raise CliError("which endpoint is not said, and no local run is up.", f"Give its URL.\n{START}", Exit.USAGE)
@@ -95,9 +98,14 @@ def doctor(
         raise typer.Exit(Exit.FAILED)
 
 
+def _is_named(where: Where) -> bool:
+    """Whether options or the environment say which deployment to look into, and it is not this machine's."""
+    return not where.local and bool(where.stack or any(os.environ.get(name) for name in _NAMES))
+
+
 def _target(where: Where, url: str, run: RunState | None, out: Output) -> Target | None:
     """The deployment to look into: what is named, else the local run where the URL is its own; else none."""
-    if where.local or where.stack or any(os.environ.get(name) for name in _NAMES):
+    if where.local or _is_named(where):
         return where.find(out)
     if run is not None and url.rstrip("/") == run.url.rstrip("/"):
         return Where(local=True).find(out)
