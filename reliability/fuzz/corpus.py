@@ -65,10 +65,14 @@ def least(target: Target, inputs: Iterable[bytes]) -> list[bytes]:
 
 
 class _Steps:
-    """The steps that have been taken in code of the receiver, on every thread, while the ``with`` block runs."""
+    """The steps that have been taken in code of the receiver, on every thread, while the ``with`` block runs.
+
+    Whoever traced before, such as a measurement of coverage, does so again afterwards.
+    """
 
     def __init__(self) -> None:
         self.taken: Final[set[Step]] = set()
+        self._before: Final = sys.gettrace(), threading.gettrace()
 
     def __enter__(self) -> Self:
         threading.settrace(self._called)
@@ -76,8 +80,9 @@ class _Steps:
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-        threading.settrace(None)
+        own, threads = self._before
+        sys.settrace(own)
+        threading.settrace(threads)
 
     def _called(self, frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
         name = frame.f_code.co_filename

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from random import Random
 
@@ -60,6 +61,7 @@ delivery.Delivery.accept = lambda self, *args: (accept(self, *args), accept(self
 }
 REPLAY = """
 import sys
+import threading
 from core import delivery, log, receiver, screening
 from core.message import QueueMessage
 from reliability.fuzz import corpus
@@ -133,6 +135,26 @@ def test_what_reaches_nothing_new_is_not_kept() -> None:
 
     kept = corpus.least(target, [b"192.0.2.1", b"a", b"bb", b"x"])
     assert kept == [b"a", b"192.0.2.1"]
+
+
+def test_who_traced_before_does_so_again() -> None:
+    """A measurement of coverage, or a debugger, goes on where the search for inputs has ended."""
+
+    def other(_frame: object, _event: str, _argument: object) -> None:
+        return None
+
+    def target(data: bytes) -> None:
+        normalise(data.decode())
+
+    before = sys.gettrace(), threading.gettrace()
+    try:
+        sys.settrace(other)
+        threading.settrace(other)
+        corpus.least(target, [b"a"])
+        assert (sys.gettrace(), threading.gettrace()) == (other, other)
+    finally:
+        sys.settrace(before[0])
+        threading.settrace(before[1])
 
 
 def test_blind_changes_follow_the_seed() -> None:
