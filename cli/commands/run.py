@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cli import completion
 from cli.exits import CliError, Exit
 from cli.keys import VARIABLE
 from cli.options import JsonOption
@@ -48,7 +49,12 @@ def run(
     port: Annotated[
         int, typer.Option(metavar="PORT", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
     ] = 8080,
-    cloud: Annotated[str, typer.Option(metavar="NAME", help=f"Which cloud's receiver: {', '.join(CLOUDS)}.")] = "aws",
+    cloud: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help=f"Which cloud's receiver: {', '.join(CLOUDS)}.", autocompletion=completion.clouds
+        ),
+    ] = "aws",
     redrive_every: Annotated[
         int,
         typer.Option(metavar="SECONDS", min=0, help="How often the spool goes back to the queue by itself; 0: never."),

@@ -69,7 +69,8 @@ def test_event_types_and_kinds() -> None:
     assert offered("send", "--event", "DataSub") == [name for name in event_types() if name.startswith("DataSub")]
     assert offered("send", "--break", "ar") == ["array"]
     assert "key-guid-bytes" in offered("send", "--break", "key-")
-    assert offered("key", "list", "--cloud", "a") == [name for name in CLOUDS if name.startswith("a")]
+    for command in (("key", "list"), ("run",)):
+        assert offered(*command, "--cloud", "a") == [name for name in CLOUDS if name.startswith("a")]
 
 
 def test_what_the_local_run_holds(run: Run) -> None:
