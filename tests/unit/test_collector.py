@@ -77,7 +77,9 @@ def test_no_collection_runs_while_an_entry_point_is_imported(module: str) -> Non
     assert run(program, ENTRY_POINTS[module]) == "True True True"
 
 
-@pytest.mark.parametrize("package", ["core.event", *{module.partition(".")[0] + ".wiring" for module in ENTRY_POINTS}])
+@pytest.mark.parametrize(
+    "package", sorted({"core.event", *(name.partition(".")[0] + ".wiring" for name in ENTRY_POINTS)})
+)
 def test_who_imports_a_package_keeps_the_collector(package: str) -> None:
     """Only the entry points stop it: a consumer's program collects as before."""
     assert run(f"import gc, {package}\nprint(gc.isenabled(), gc.get_freeze_count())") == "True 0"
