@@ -103,7 +103,8 @@ class Console:
         ]
 
     async def _get_about(self, _: Request) -> Response:
-        return answer(self._about)
+        keys = [key.fingerprint for key in await self._keys_now()]
+        return answer({**self._about, "keys": keys})
 
     async def _get_events(self, request: Request) -> Response:
         async def messages() -> AsyncIterator[bytes]:
