@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("tests.log_check",)
 
+# A bundle's tests import those of the contract; here, nothing has imported them yet, whatever is collected first.
+pytest.register_assert_rewrite("tests.contract")
+
 # A shell starts what runs in the background with Ctrl-C switched off, and what a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

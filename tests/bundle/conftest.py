@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.python313 import RUNTIME, find_python
-
-# The contract's own tests are imported into a module here; their assertions speak as plainly there.
-# Where they are imported already, as when failed tests come first, they are rewritten already.
-if "tests.contract" not in sys.modules:
-    pytest.register_assert_rewrite("tests.contract")
 
 
 @pytest.fixture(scope="session")

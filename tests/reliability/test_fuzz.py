@@ -61,7 +61,6 @@ delivery.Delivery.accept = lambda self, *args: (accept(self, *args), accept(self
 }
 REPLAY = """
 import sys
-import threading
 from core import delivery, log, receiver, screening
 from core.message import QueueMessage
 from reliability.fuzz import corpus
