@@ -55,7 +55,6 @@ _HALF: Final = 0.5
 _REDRIVES: Final = 100
 _FAILED_REDRIVES: Final = 20
 _SAMPLED_SECONDS: Final = 0.5
-_LOOK_SECONDS: Final = 5.0
 _WORKER: Final = "azure_functions_runtime"
 _SIGNATURE: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
@@ -170,17 +169,12 @@ def _measured(
     # The fronts of the other two are a part of the instance.
     sender = Sender(samples, [instance.port for instance in instances], order.cloud == "gcp", tally.add)
     weather = _weather(order, local, instances)
-    next_look = started
     sending = threading.Thread(target=sender.run, args=(order.connections,), daemon=True)
     with weather:
         sending.start()
         while sending.is_alive():
             sending.join(_SAMPLED_SECONDS)
             told(len(tally.answers))
-            if time.monotonic() >= next_look:
-                # Taken off as they come, a hundred at a time, the messages are counted in moments at the end.
-                _look_in(local)
-                next_look = time.monotonic() + _LOOK_SECONDS
             elapsed = (time.monotonic() - started) / order.seconds if order.seconds else 0
             sizes.sample(elapsed or len(tally.answers) / len(order.plan))
     seconds = time.monotonic() - started
@@ -251,11 +245,6 @@ class _Sizes:
     def _at(self, moment: float) -> Size:
         size = next((size for done, size in self._seen if done >= moment), self._seen[-1][1])
         return Size(round(size.megabytes, 1), size.threads)
-
-
-def _look_in(local: LocalCloud) -> None:
-    with suppress(Exception):  # whatever an emulator's client raises under load: the count at the end must succeed
-        local.depths()
 
 
 def _look(local: LocalCloud) -> list[Found]:
