@@ -27,6 +27,9 @@ _RETRY_SECONDS: Final = 60.0
 MOST_WAITING: Final = 4
 """Requests that wait for a token at once. Forged ones from a listed address must not hold every thread of an instance:
 the addresses are shared with others."""
+_TOKEN_SHARE: Final = 0.5
+"""Of a caller's time, the most that it waits for a token: the rest is for the fetch, which would otherwise find a
+token at the very end and no time to use it."""
 
 
 @dataclass(slots=True)
@@ -87,7 +90,7 @@ class KeyRing:
         self._bound: Final = HardBound("keys", 2)
         self._changed: Final = threading.Condition()
         now = monotonic()
-        self._listed: Final = _Bucket(10, 1.0, 10, now)
+        self._listed: Final = _Bucket(10, REFRESH_SECONDS * _TOKEN_SHARE, 10, now)
         self._others: Final = _Bucket(5, 10.0, 5, now)
         self._keys: tuple[SignatureKey, ...] = ()
         self._waiting = 0
@@ -108,26 +111,27 @@ class KeyRing:
 
         Args:
             timeout: seconds that the caller can wait.
-            listed: whether the request came from a listed address. Then it may wait for a token as well, unless
-                :data:`MOST_WAITING` do already.
+            listed: whether the request came from a listed address. Then it may wait for a token as well, for half of
+                its time, unless :data:`MOST_WAITING` do already.
         """
-        ends_at = self._monotonic() + timeout
+        came_at = self._monotonic()
+        ends_at = came_at + timeout
         with self._changed:
             wanted = self._begun + 1
             while self._ended < wanted:
                 now = self._monotonic()
                 under_way = self._begun > self._ended
                 if under_way:
-                    pause = ends_at - now
+                    until = ends_at
                 elif (self._listed if listed else self._others).take(now):
                     break
                 elif listed and self._waiting < MOST_WAITING:
-                    pause = min(self._listed.delay(now), ends_at - now)
+                    until = min(now + self._listed.delay(now), came_at + timeout * _TOKEN_SHARE)
                 else:
                     return False
-                if now >= ends_at:
+                if now >= until:
                     return False
-                self._wait(pause, for_token=not under_way)
+                self._wait(until - now, for_token=not under_way)
             else:
                 return True
             self._begun += 1
