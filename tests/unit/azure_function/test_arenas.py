@@ -1,0 +1,80 @@
+"""The heaps of an instance with many threads, counted by the C library itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from azure_function.arenas import MOST
+
+ROOT = Path(__file__).parents[3]
+COUNT = """
+import ctypes, os, re, tempfile, threading
+{first}
+everybody = threading.Barrier(16)
+
+def allocate():
+    held = [bytearray(20_000) for _ in range(50)]
+    everybody.wait(30)
+
+threads = [threading.Thread(target=allocate) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+library = ctypes.CDLL(None)
+library.fopen.restype = ctypes.c_void_p
+path = tempfile.mkstemp()[1]
+file = ctypes.c_void_p(library.fopen(path.encode(), b"w"))
+library.malloc_info(0, file)
+library.fclose(file)
+print(len(re.findall("<heap nr", open(path).read())))
+os.unlink(path)
+"""
+FUNCTION_APP = """
+import os
+from azure_function.wiring import function_app
+function_app({
+    "DASTRA_QUEUE": "invented.servicebus.windows.net/events",
+    "DASTRA_STORE": "https://invented.blob.core.windows.net/events",
+    "DASTRA_SIGNATURE_KEYS_SECRET": "https://invented.vault.azure.net/secrets/keys",
+})
+"""
+gnu = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="counts the heaps of the GNU C library; run it on Linux with that one"
+)
+
+
+def heaps(first: str) -> int:
+    """How many a process has after 16 threads have allocated at once."""
+    command = [sys.executable, "-c", COUNT.replace("{first}", first)]
+    env = {"PATH": os.environ["PATH"]}
+    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return int(ran.stdout.splitlines()[-1])
+
+
+@gnu
+def test_a_process_with_many_threads_has_few_heaps() -> None:
+    """Two, where it would have one for nearly each thread: the difference is what this is for."""
+    assert heaps("from azure_function.arenas import keep_few; keep_few()") == MOST
+    assert heaps("") > MOST
+
+
+@gnu
+def test_the_function_app_has_few_heaps() -> None:
+    """The threads of its own start come before its requests, and get no more than theirs."""
+    assert heaps(FUNCTION_APP) <= MOST + 2
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no such call, nothing happens."""
+    monkeypatch.setattr("azure_function.arenas.ctypes.CDLL", lambda _: object())
+    from azure_function.arenas import keep_few
+
+    keep_few()
