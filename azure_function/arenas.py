@@ -1,8 +1,8 @@
 """How much freed memory the allocator keeps back.
 
 The GNU C library gives threads heaps of their own, up to eight for each processor, and each keeps the most that it
-ever held. With a request of megabytes on one thread after the other, an instance grew to 217 MB where two heaps need
-157 (``docs/reliability.md``). More would help threads that allocate at the same time, which Python's lock rules out.
+ever held. With a request of megabytes on one thread after the other, an instance grew to 222 MB where two heaps need
+163 (``docs/reliability.md``). More would help threads that allocate at the same time, which Python's lock rules out.
 """
 
 import ctypes
