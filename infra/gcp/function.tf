@@ -18,6 +18,7 @@ locals {
     GOOGLE_CLOUD_PROJECT         = var.project # Cloud Run does not set it, and log lines name their trace by it
     WORKERS                      = "1"         # processes of the functions framework
     THREADS                      = tostring(local.concurrency)
+    MALLOC_ARENA_MAX             = "2" # else each thread keeps a heap as large as its largest requests made it
   }
 }
 

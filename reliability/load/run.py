@@ -146,6 +146,8 @@ def run(order: Order, told: Callable[[int], None], phase: Callable[[str], None])
             "PYTHONUNBUFFERED": "1",
             "THREADS": "16",
         }
+        if order.cloud == "gcp":  # as it is deployed there
+            env["MALLOC_ARENA_MAX"] = "2"
         instances = [
             stack.enter_context(Instance(commands(order.cloud), env, scratch / f"instance-{number}.log"))
             for number in range(order.instances)
