@@ -23,7 +23,7 @@ from typing import Final
 from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -104,7 +104,10 @@ class Services:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # the function was killed, or its time was over
+            return
         path = unquote(scope["raw_path"].decode("ascii"))
         if path.startswith("/secrets/"):
             answer = self._vault(request, path, body)

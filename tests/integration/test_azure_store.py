@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
@@ -186,6 +188,24 @@ def test_sixteen_calls_at_once_share_a_pool() -> None:
         with ThreadPoolExecutor(16) as pool:
             assert all(pool.map(put, range(16)))
         assert len(emulator.services.blobs(CONTAINER)) == 16
+
+
+def test_a_writer_that_is_killed_leaves_nothing_and_no_noise(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A connection that ends in the midst of a blob: none of it is stored, and the terminal stays as it was."""
+    with AzureEmulator() as emulator:
+        emulator.services.create_container(CONTAINER)
+        url = urlsplit(emulator.container_url(CONTAINER))
+        with socket.create_connection((url.hostname, url.port), timeout=SECONDS) as connection:
+            connection.sendall(
+                f"PUT {url.path}/spool/half HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: SharedKey {ACCOUNT}:x\r\n"
+                "Content-Length: 1000\r\n\r\nhalf".encode()
+            )
+            time.sleep(0.3)
+        assert _store(emulator.container_url(CONTAINER), SECONDS, 2).put("spool/whole", b"1", {}, SECONDS)
+        assert [blob.name for blob in emulator.services.blobs(CONTAINER)] == ["spool/whole"]
+    assert "Traceback" not in "".join([*capfd.readouterr(), caplog.text])
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------
