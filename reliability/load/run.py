@@ -254,7 +254,7 @@ def _look(local: LocalCloud) -> list[Found]:
 
 
 def _redrive(local: LocalCloud) -> int:
-    """Put the spool back, as often as it takes; how many went. One that fails is followed by the next."""
+    """Put the spool back, as often as it takes; how many went. So many may fail on end."""
     sent = failed = 0
     for _ in range(_REDRIVES):
         try:
@@ -264,6 +264,7 @@ def _redrive(local: LocalCloud) -> int:
             if failed > _FAILED_REDRIVES:
                 raise
             continue
+        failed = 0
         sent += int(report["sent"])
         if not report["sent"] and not report["skipped"]:
             break
