@@ -6,8 +6,10 @@ the queues hold exactly what the contract says, so consumers need no change. For
     aws sns subscribe --topic-arn TOPIC --protocol sqs --notification-endpoint QUEUE_ARN --attributes \\
       '{"RawMessageDelivery": "true", "FilterPolicy": "{\\"ce-source\\": [\\"urn:dastra:webhook:1041\\"]}"}'
 
-In ``aws_lambda/wiring.py`` it takes the place of ``SqsQueue``; ``DASTRA_QUEUE`` is then the topic's ARN. An event that
-no filter lets through is gone: give one queue no filter, or a dead-letter queue to each subscription and an alarm.
+Copied into ``aws_lambda/``, since a bundle holds nothing else, it takes the place of ``SqsQueue`` in ``wiring.py``.
+In the template ``DASTRA_QUEUE`` is then the topic's ARN, and the roles of receiver and redrive may ``sns:Publish`` to
+it. An event that no filter lets through is gone: give one queue no filter, or a dead-letter queue to each subscription
+and an alarm.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ class TopicQueue:
         self._client: Final[Lazy[Any]] = Lazy(
             lambda session: session.client("sns", config=config(seconds, connections))
         )
+
+    def connect(self) -> None:
+        """Make the client now, while a cold start has a full core."""
+        self._client.get()
 
     def takes(self, message: QueueMessage) -> bool:
         """Whether the topic takes the message's size, and the queues behind it its characters."""

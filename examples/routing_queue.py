@@ -5,9 +5,10 @@ For Dastra, a webhook belongs to one workspace or to all, so the webhook's id sa
 
     RoutingQueue({"urn:dastra:webhook:1041": SqsQueue(url_a, …)}, otherwise=SqsQueue(url_b, …))
 
-What was spooled or quarantined finds the same way later, since the attributes are stored with it. A queue that hangs is
-left alone for 15 seconds together with its neighbours, whose events wait in the store for that time; where that is too
-much, let the cloud do the routing (``docs/forking.md``).
+What was spooled finds the same way later, since the attributes are stored with it. A reconciled event has the source
+``urn:dastra:reconcile:1041``: map that as well. The command line makes a queue of its own (``docs/forking.md``). A
+queue that hangs is left alone for 15 seconds together with its neighbours, whose events wait in the store for that
+time; where that is too much, let the cloud do the routing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ class RoutingQueue:
         self._queues: Final = dict(queues)
         self._otherwise: Final = otherwise
 
+    def connect(self) -> None:
+        """Let each queue connect that can do so while the instance starts."""
+        for queue in self._all():
+            if connect := getattr(queue, "connect", None):
+                connect()
+
     def takes(self, message: QueueMessage) -> bool:
         """Whether the message's own queue accepts it."""
         return self._for(message).takes(message)
@@ -40,8 +47,11 @@ class RoutingQueue:
 
     def discard(self) -> None:
         """Throw every client away."""
-        for queue in {id(queue): queue for queue in (*self._queues.values(), self._otherwise)}.values():
+        for queue in self._all():
             queue.discard()
+
+    def _all(self) -> list[Queue]:
+        return list({id(queue): queue for queue in (*self._queues.values(), self._otherwise)}.values())
 
     def _for(self, message: QueueMessage) -> Queue:
         return self._queues.get(message.attributes["source"], self._otherwise)

@@ -64,7 +64,7 @@ def doctor(
     Examples:
       dastra-webhooks doctor
       dastra-webhooks doctor https://example.org/dastra --key-file key.txt
-      dastra-webhooks doctor https://example.org/dastra --stack dastra-webhooks --yes --json
+      dastra-webhooks doctor https://example.org/dastra --stack dastra --yes --json
       dastra-webhooks doctor https://example.org/dastra --gentle --no-probe
     """
     if url is None and _is_named(where):

@@ -75,7 +75,7 @@ def status(
     Examples:
       dastra-webhooks status
       # every 15 minutes, in a crontab
-      */15 * * * * dastra-webhooks status --quiet --api-key-file /etc/dastra/api-key
+      */15 * * * * /path/to/.venv/bin/dastra-webhooks status --quiet --api-key-file /etc/dastra/api-key
     """
     out = Output(as_json)
     try:

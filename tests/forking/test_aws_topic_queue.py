@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aws_lambda import wiring
 from cli.local.emulator import AwsEmulator
 from core.delivery import Delivery
 from core.event import Event, Verification
@@ -16,10 +17,12 @@ from core.message import QueueMessage
 from core.ports import PortError
 from core.signature import SignatureKey
 from examples.aws_topic_queue import MAX_BYTES, TopicQueue
+from examples.routing_queue import RoutingQueue
 from tests import planted
 from tests.fakes import FakeStore, RecordingLog
 from tests.forking.test_routing_queue import accept
 from tests.unit import samples
+from tests.unit.aws_lambda.test_wiring import CONTEXT, post
 
 pytestmark = pytest.mark.emulator
 
@@ -111,3 +114,17 @@ def test_a_topic_that_is_gone_is_an_error_of_the_port(topic: Topic) -> None:
     queue.discard()
     with pytest.raises(PortError):
         queue.send(samples.message(), 2.5)
+
+
+def test_the_receiver_starts_with_it(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of SQS in the wiring: the instance starts, and a signed request reaches the topic's queues."""
+    monkeypatch.setattr(wiring, "queue", lambda _: RoutingQueue({}, TopicQueue(topic.arn, 2.5, 2)))
+    settings = {
+        "DASTRA_QUEUE": topic.arn,
+        "DASTRA_STORE": "invented",
+        "DASTRA_SIGNATURE_KEYS": planted.KEY,
+        "DASTRA_SOURCE_IP_MODE": "off",
+    }
+    answer = wiring.webhook_handler(settings)(post(samples.event(webhookId=1041)), CONTEXT)
+    assert (answer["statusCode"], answer["body"]) == (200, '{"status":"accepted"}')
+    assert len(topic.messages(topic.one)) == len(topic.messages(topic.all)) == 1

@@ -64,3 +64,17 @@ def test_every_client_is_thrown_away_once() -> None:
     one, rest = FakeQueue(), FakeQueue()
     RoutingQueue({"a": one, "b": one, "c": rest}, rest).discard()
     assert (one.discarded, rest.discarded) == (1, 1)
+
+
+def test_each_queue_connects_once_while_the_instance_starts() -> None:
+    """Those that can; a queue that stands under several names is told once."""
+
+    class Connecting(FakeQueue):
+        connected = 0
+
+        def connect(self) -> None:
+            self.connected += 1
+
+    one, rest = Connecting(), FakeQueue()
+    RoutingQueue({"urn:dastra:webhook:1": one, "urn:dastra:reconcile:1": one}, rest).connect()
+    assert one.connected == 1
