@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from azure.functions import AuthLevel, FunctionApp, TimerRequest
 
-from azure_function import arenas
+from azure_function import allocator
 from azure_function.blob_store import BlobStore
 from azure_function.identity import managed_identity
 from azure_function.places import Places
@@ -141,7 +141,7 @@ def function_app(env: Mapping[str, str], started_at: float | None = None) -> Fun
     Raises:
         core.settings.SettingsError: the environment is not usable.
     """
-    arenas.keep_few()
+    allocator.settle()
     form = http_form(env)
     parts = instance(env)
     log = AzureLog(RECEIVER)

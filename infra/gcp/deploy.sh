@@ -231,7 +231,7 @@ environment+="|DASTRA_MAX_BODY_BYTES=$max_body_bytes"
 environment+="|DASTRA_MAX_EVENT_AGE_SECONDS=$max_event_age_seconds"
 environment+="|DASTRA_TIME_BUDGET_SECONDS=$time_budget_seconds"
 environment+="|DASTRA_QUEUE_BUDGET_SECONDS=$queue_budget_seconds"
-environment+="|GOOGLE_CLOUD_PROJECT=$project|WORKERS=1|MALLOC_ARENA_MAX=2"
+environment+="|GOOGLE_CLOUD_PROJECT=$project|WORKERS=1|MALLOC_ARENA_MAX=2|MALLOC_MMAP_THRESHOLD_=262144"
 deploy_function() {
   local function=$1 entry_point=$2 threads=$3
   shift 3

@@ -18,7 +18,8 @@ locals {
     GOOGLE_CLOUD_PROJECT         = var.project # Cloud Run does not set it, and log lines name their trace by it
     WORKERS                      = "1"         # processes of the functions framework
     THREADS                      = tostring(local.concurrency)
-    MALLOC_ARENA_MAX             = "2" # else each thread keeps a heap as large as its largest requests made it
+    MALLOC_ARENA_MAX             = "2"      # heaps; else each thread has one, as large as its largest requests made it
+    MALLOC_MMAP_THRESHOLD_       = "262144" # bytes; larger blocks stay out of the heaps, and go back when they are freed
   }
 }
 

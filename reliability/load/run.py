@@ -147,7 +147,7 @@ def run(order: Order, told: Callable[[int], None], phase: Callable[[str], None])
             "THREADS": "16",
         }
         if order.cloud == "gcp":  # as it is deployed there
-            env["MALLOC_ARENA_MAX"] = "2"
+            env |= {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
         instances = [
             stack.enter_context(Instance(commands(order.cloud), env, scratch / f"instance-{number}.log"))
             for number in range(order.instances)

@@ -338,11 +338,12 @@ def test_as_many_requests_at_a_time_as_threads(function: str) -> None:
 def test_sixteen_requests_of_four_mebibytes_fit() -> None:
     """The receiver takes 16 requests at a time, as its memory allows, and outlives its own time budget.
 
-    Its threads share two heaps: with one each, the memory that large requests leave behind adds up.
+    Its threads share two heaps, and large blocks stay out of them: else what large requests leave behind adds up.
     """
     values = planned().resources["google_cloudfunctions2_function.receive"]["service_config"][0]
     assert values["max_instance_request_concurrency"] == 16
     assert values["environment_variables"]["MALLOC_ARENA_MAX"] == "2"
+    assert values["environment_variables"]["MALLOC_MMAP_THRESHOLD_"] == "262144"
     assert values["timeout_seconds"] > 10
 
 
