@@ -3,7 +3,7 @@
 Left to itself the GNU C library gives each thread a heap of its own, up to eight for each processor, and after the
 first large block it takes large blocks from those heaps too, where small ones above them hold them fast. With a request
 of megabytes on one thread after the other, an instance grew from 141 to 222 MB; with two heaps it needed 163, and with
-large blocks outside them as well, 145 (``docs/reliability.md``). More heaps would help threads that allocate at the
+large blocks outside them as well, 151 (``docs/reliability.md``). More heaps would help threads that allocate at the
 same time, which Python's lock rules out.
 """
 
