@@ -48,7 +48,7 @@ def test_examples_parse(words: tuple[str, ...]) -> None:
     examples = _examples(COMMANDS[words])
     assert examples
     for line in examples:
-        [call] = re.findall(rf"(?:^|[\s|]){re.escape(NAME)} ([^|]*)", line)
+        [call] = re.findall(rf"(?:^|[\s|]|/bin/){re.escape(NAME)} ([^|]*)", line)
         given = shlex.split(call)
         assert tuple(given[: len(words)]) == words, line
         COMMANDS[words].make_context(NAME, given[len(words) :])
