@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -128,9 +129,10 @@ def test_it_listens_on_loopback_alone(emulator: GcpEmulator) -> None:
 
 def _descendants(pid: int) -> Iterator[str]:
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield child
-            yield from _descendants(int(child))
+        with suppress(FileNotFoundError):  # threads and processes come and go meanwhile
+            for child in (task / "children").read_text().split():
+                yield child
+                yield from _descendants(int(child))
 
 
 def test_the_emulators_end_with_their_parent(tmp_path: Path) -> None:
