@@ -206,8 +206,7 @@ def _server(topic: str) -> Iterator[tuple[int, Callable[[], int]]]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     env = {"PATH": os.environ["PATH"], "PUBSUB_EMULATOR_HOST": topic, **settings()}
-    # As it is deployed.
-    env |= {"THREADS": str(wiring.WORKERS), "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
+    env |= {"THREADS": str(wiring.WORKERS), **wiring.ALLOCATOR}  # as it is deployed
     options = ["--target=receive", f"--source={_MAIN}", "--host=127.0.0.1", f"--port={port}"]
     command = [sys.executable, "-m", "functions_framework", *options]
     with subprocess.Popen(command, cwd=_ROOT, env=env, stdout=subprocess.DEVNULL) as process:

@@ -33,6 +33,8 @@ Function = Callable[[flask.Request], flask.Response]
 
 WORKERS: Final = 16
 """Requests that an instance works on at once: the same number as its threads (``THREADS``) and its concurrency."""
+ALLOCATOR: Final = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
+"""What a deployment tells the C library, which reads it before Python starts: few heaps, large blocks outside them."""
 _WAITED_SECONDS: Final = 2.0
 _SECONDS: Final = 5.0
 _TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")

@@ -146,8 +146,12 @@ def run(order: Order, told: Callable[[int], None], phase: Callable[[str], None])
             "PYTHONUNBUFFERED": "1",
             "THREADS": "16",
         }
-        if order.cloud == "gcp":  # as it is deployed there
-            env |= {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
+        # only for gcp
+        if order.cloud == "gcp":
+            from gcp_function.wiring import ALLOCATOR
+
+            env |= ALLOCATOR
+        # end of only
         instances = [
             stack.enter_context(Instance(commands(order.cloud), env, scratch / f"instance-{number}.log"))
             for number in range(order.instances)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from azure_function.allocator import HEAPS, settle
+from tests.unit.test_collector import ENTRY_POINTS, run
 
-ROOT = Path(__file__).parents[3]
 COUNT = """
 import ctypes, os, re, tempfile, threading
 {first}
@@ -53,15 +49,7 @@ del held
 print(resident() - before)
 """
 SETTLE = "from azure_function.allocator import settle; settle()"
-FUNCTION_APP = """
-import os
-from azure_function.wiring import function_app
-function_app({
-    "DASTRA_QUEUE": "invented.servicebus.windows.net/events",
-    "DASTRA_STORE": "https://invented.blob.core.windows.net/events",
-    "DASTRA_SIGNATURE_KEYS_SECRET": "https://invented.vault.azure.net/secrets/keys",
-})
-"""
+FUNCTION_APP = "import azure_function.function_app"
 gnu = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="counts the heaps of the GNU C library; run it on Linux with that one"
 )
@@ -69,11 +57,7 @@ gnu = pytest.mark.skipif(
 
 def said(program: str, first: str) -> int:
     """The number that a program prints which did something first."""
-    command = [sys.executable, "-c", program.replace("{first}", first)]
-    env = {"PATH": os.environ["PATH"]}
-    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return int(ran.stdout.splitlines()[-1])
+    return int(run(program.replace("{first}", first), ENTRY_POINTS["azure_function.function_app"]))
 
 
 @gnu
