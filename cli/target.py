@@ -51,6 +51,8 @@ class Names:
     queue: str | None = None
     store: str | None = None
     secret: str | None = None
+    url: str | None = None
+    """The endpoint that Dastra is to call."""
 
 
 class Cloud(Protocol):
@@ -113,6 +115,13 @@ class Target:
     def secret(self) -> SecretStore:
         """The secret with the keys."""
         return self.cloud.secret(self._name(self.names.secret, SECRET, "secret of the keys"))
+
+    @property
+    def url(self) -> str:
+        """The endpoint; CliError where it is not known, as where the parts were named one by one."""
+        if self.names.url is None:
+            raise CliError(f"which endpoint it has is not known ({self.title}).", "Give its URL.", Exit.USAGE)
+        return self.names.url
 
     def redrive(self, queue: Queue | None = None) -> Redrive:
         """What reads, drops and, given a queue, sends stored events."""
@@ -185,7 +194,7 @@ def load_cloud(name: str) -> Cloud:
 def _of_run(run: RunState) -> Target:
     cloud = load_cloud(run.cloud)
     cloud.use(run.env)
-    return Target(f"the local run at {run.url}", cloud, Names(run.queue, run.store, run.secret), is_local=True)
+    return Target(f"the local run at {run.url}", cloud, Names(run.queue, run.store, run.secret, run.url), is_local=True)
 
 
 def _of_stack(stack: str, name: str, out: Output) -> Target:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OUTPUTS: Final = ("QueueUrl", "BucketName", "SecretArn")
 """The stack's outputs that the command line reads: queue, store and secret, in the order of ``Names``."""
+ENDPOINT: Final = "WebhookUrl"
+"""The output with the function's URL. A fork that put a gateway in front of it may have none."""
 _QUEUE: Final = re.compile(r"https?://[^/]+/\d{12}/[A-Za-z0-9_.-]{1,80}")
 _OTHER: Final = re.compile(r"arn:aws[a-z-]*:.+|(?!projects/)[A-Za-z0-9/_+=.@-]+")
 """A bucket or a secret. Google's secrets are paths below a project, Azure's parts are URLs."""
@@ -97,7 +99,7 @@ class Aws:
         outputs = {
             str(output.get("OutputKey")): output.get("OutputValue") or None for output in stacks[0].get("Outputs", ())
         }
-        names = Names(*(outputs.get(output) for output in OUTPUTS))
+        names = Names(*(outputs.get(output) for output in (*OUTPUTS, ENDPOINT)))
         missing = [output for output in OUTPUTS if outputs.get(output) is None]
         if missing:
             raise CliError(

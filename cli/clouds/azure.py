@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 OUTPUTS: Final = (f"{PREFIX}QUEUE", f"{PREFIX}STORE", f"{PREFIX}SIGNATURE_KEYS_SECRET")
 """The deployment's outputs that the command line reads, in the order of ``Names``."""
+ENDPOINT: Final = "WEBHOOK_URL"
+"""The output with the function's URL."""
 _ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._()-]{0,63}")
 _LOOK_UP_SECONDS: Final = 60
 _LOG_IN: Final = "Log in to Azure first: az login (or azd auth login)."
@@ -85,7 +87,7 @@ class Azure:
                 "azd up deploys it; azd env list shows which there are.",
                 Exit.NO_DEPLOYMENT,
             )
-        return Names(*(values[name] for name in OUTPUTS))
+        return Names(*(values.get(name) or None for name in (*OUTPUTS, ENDPOINT)))
 
     def queue(self, name: str, seconds: float, workers: int) -> Queue:  # noqa: ARG002 - each send is given its time
         """Service Bus."""

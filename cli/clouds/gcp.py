@@ -85,8 +85,8 @@ class Gcp:
             for container in template.get("containers", ())
             for variable in container.get("env", ())
         }
-        names = Names(*(variables.get(PREFIX + name) or None for name in SETTINGS))
-        missing = [PREFIX + name for name in SETTINGS if not variables.get(PREFIX + name)]
+        parts = [variables.get(PREFIX + name) or None for name in SETTINGS]
+        missing = [PREFIX + name for name, part in zip(SETTINGS, parts, strict=True) if part is None]
         if missing:
             raise CliError(
                 f"the service {deployment} lacks {' and '.join(missing)}: it is no deployment of this receiver, or "
@@ -94,7 +94,7 @@ class Gcp:
                 "",
                 Exit.NO_DEPLOYMENT,
             )
-        return names
+        return Names(*(*parts, service.get("status", {}).get("url") or None))
 
     def queue(self, name: str, seconds: float, workers: int) -> Queue:  # noqa: ARG002 - each send is given its time
         """Pub/Sub."""

@@ -17,7 +17,7 @@ from cli.doctor.sender import DoctorSender
 from cli.doctor.session import Limits, Plan
 from cli.exits import CliError, Exit
 from cli.keys import VARIABLE, KeyFile, read_keys
-from cli.local.state import RunState, find_run
+from cli.local.state import find_run
 from cli.options import YesOption
 from cli.output import Output, plural
 from cli.sending import check_url, is_loopback
@@ -34,7 +34,11 @@ def doctor(
     out: Output,
     url: Annotated[
         str | None,
-        typer.Argument(metavar="URL", help="The endpoint; by default the local run that is up.", show_default=False),
+        typer.Argument(
+            metavar="URL",
+            help="The endpoint; by default that of the deployment that is named, or of the local run that is up.",
+            show_default=False,
+        ),
     ] = None,
     key_file: KeyFile = None,
     gentle: Annotated[
@@ -63,18 +67,16 @@ def doctor(
 
     Examples:
       dastra-webhooks doctor
+      dastra-webhooks doctor --stack dastra --yes --json
       dastra-webhooks doctor https://example.org/dastra --key-file key.txt
-      dastra-webhooks doctor https://example.org/dastra --stack dastra --yes --json
       dastra-webhooks doctor https://example.org/dastra --gentle --no-probe
     """
-    if url is None and _is_named(where):
-        hint = "Give its URL: on AWS the stack's output WebhookUrl, on Google Cloud webhook_url, on Azure WEBHOOK_URL."
-        raise CliError("a deployment is named, and its endpoint is not said.", hint, Exit.USAGE)
-    run = find_run() if url is None or is_loopback(check_url(url)) else None
-    if url is None and run is None:
-        raise CliError("which endpoint is not said, and no local run is up.", f"Give its URL.\n{START}", Exit.USAGE)
-    url = url or (run.url if run else "")
-    target, named = _target(where, url, run, out), where.stack or os.environ.get(STACK)
+    target, named = _target(where, url and check_url(url), out), where.stack or os.environ.get(STACK)
+    if url is None:
+        if target is None:
+            missing = "which endpoint is not said, and no local run is up."
+            raise CliError(missing, f"Give its URL, or --stack NAME.\n{START}", Exit.USAGE)
+        url = target.url
     sender = DoctorSender(str(uuid.uuid4()) if no_probe else _key(key_file, target, out).reveal())
     plan = Plan(url, sender, probe=not no_probe, gentle=gentle, limits=Limits(whole=float(within)))
     _ask(plan, out, yes=yes)
@@ -103,11 +105,12 @@ def _is_named(where: Where) -> bool:
     return not where.local and bool(where.stack or any(os.environ.get(name) for name in _NAMES))
 
 
-def _target(where: Where, url: str, run: RunState | None, out: Output) -> Target | None:
-    """The deployment to look into: what is named, else the local run where the URL is its own; else none."""
+def _target(where: Where, url: str | None, out: Output) -> Target | None:
+    """The deployment to look into: what is named, else the local run where no URL or its own is given; else none."""
     if where.local or _is_named(where):
         return where.find(out)
-    if run is not None and url.rstrip("/") == run.url.rstrip("/"):
+    run = find_run() if url is None or is_loopback(url) else None
+    if run is not None and (url is None or url.rstrip("/") == run.url.rstrip("/")):
         return Where(local=True).find(out)
     return None
 

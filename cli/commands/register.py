@@ -17,7 +17,7 @@ from cli.exits import CliError, Exit
 from cli.output import NAME, Output
 from cli.samples import event_types, suggestion
 from cli.sending import check_url, is_loopback
-from cli.target import Where
+from cli.target import Target, Where
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
 WaitOption = Annotated[
@@ -35,10 +35,17 @@ NoProbeOption = Annotated[
 def register(
     where: Where,
     out: Output,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where Dastra is to post: the deployed receiver's URL.")],
     workspace: Annotated[
         str, typer.Option("--workspace", metavar="ID", help="The workspace whose events are wanted, by its id.")
     ],
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="URL",
+            help="Where Dastra is to post, perhaps a domain of yours; by default the deployment's own endpoint.",
+            show_default=False,
+        ),
+    ] = None,
     events: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,16 +78,16 @@ def register(
     Dastra's API description of August 2022 (dastra-webhooks send --events); others are let through with a warning.
 
     Examples:
+      dastra-webhooks register --stack dastra --workspace 7 --all --dry-run
       dastra-webhooks register https://example.org/dastra --workspace 7 --events DataSubjectCreation,TaskCreation
-      dastra-webhooks register https://example.org/dastra --workspace 7 --all --dry-run
       # a store of your own: the key is printed, and the command waits until the receiver takes it
       dastra-webhooks register https://example.org/dastra --workspace 7 --all --show-key
     """
-    url = check_url(url)
+    given = url and check_url(url)
     wanted = _wanted(events or [], every=every, out=out)
+    url, target = _places(given, where, out, show_key=show_key)
     if url.startswith("http:") and not is_loopback(url):
         out.warn("http:// would send the events in clear; give Dastra an https:// URL.")
-    target = None if show_key else where.find(out)
     if target and target.is_local and not is_loopback(url):
         out.warn(f"the key goes to {target.title}; does the URL lead there? --stack NAME names a deployment.")
     steps = Steps(out, dry_run)
@@ -133,6 +140,14 @@ def _wanted(given: list[str], *, every: bool, out: Output) -> tuple[str, ...]:
         if name not in known:
             out.warn(f"{name} is none of the event types that Dastra documents. {suggestion(name)}")
     return tuple(dict.fromkeys(names)) if names else known
+
+
+def _places(url: str | None, where: Where, out: Output, *, show_key: bool) -> tuple[str, Target | None]:
+    """Where Dastra is to post, and the deployment that gets the key; none where the key is shown instead."""
+    if url and show_key:
+        return url, None
+    target = where.find(out)
+    return url or target.url, None if show_key else target
 
 
 def _found(found: list[WebHook], out: Output) -> WebHook | None:

@@ -337,4 +337,4 @@ output LOG_WORKSPACE_ID string = logs.outputs.workspaceCustomerId
 output WORKBOOK_URL string = 'https://portal.azure.com/#resource${workbook.outputs.id}/workbook'
 
 @description('Creates the webhook in Dastra, with its key in the vault. By hand: create it, then dastra-webhooks key set.')
-output NEXT_STEP string = 'dastra-webhooks register ${receiver.outputs.webhookUrl} --workspace ID --all'
+output NEXT_STEP string = 'export DASTRA_CLOUD=azure DASTRA_STACK=${environmentName} && dastra-webhooks register --workspace ID --all'

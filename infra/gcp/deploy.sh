@@ -338,8 +338,8 @@ if [[ $public_access == none ]]; then
   say "Nobody may call it yet. docs/deploy-gcp.md, \"Organisations that forbid allUsers\", says how Dastra gets in."
 fi
 say "Next, create the webhook in Dastra, with its key in the secret (without a key of Dastra's API: by hand, then dastra-webhooks key set):"
-say "  export DASTRA_QUEUE=projects/$project/topics/$topic DASTRA_STORE=$store DASTRA_SIGNATURE_KEYS_SECRET=projects/$project/secrets/$secret"
-say "  dastra-webhooks register $url --workspace ID --all"
+say "  export DASTRA_CLOUD=gcp DASTRA_STACK=projects/$project/locations/$region/services/$receive"
+say "  dastra-webhooks register --workspace ID --all"
 say "Then have Dastra send a test, and accept the address it called from: dastra-webhooks test TaskCreation; dastra-webhooks addresses list"
 if [[ $webhook_check == on ]]; then
   say "Give a key of Dastra's API to the check of the webhooks; it is read from standard input:"

@@ -42,8 +42,8 @@ output "next_step" {
     ],
     [
       "Create the webhook in Dastra, with its key in the secret (without a key of Dastra's API: by hand, then dastra-webhooks key set):",
-      "  export DASTRA_QUEUE=${local.environment.DASTRA_QUEUE} DASTRA_STORE=${local.environment.DASTRA_STORE} DASTRA_SIGNATURE_KEYS_SECRET=${local.environment.DASTRA_SIGNATURE_KEYS_SECRET}",
-      "  dastra-webhooks register ${google_cloudfunctions2_function.receive.service_config[0].uri} --workspace ID --all",
+      "  export DASTRA_CLOUD=gcp DASTRA_STACK=projects/${var.project}/locations/${var.region}/services/${google_cloudfunctions2_function.receive.name}",
+      "  dastra-webhooks register --workspace ID --all",
       "Then have Dastra send a test, and accept the address it called from: dastra-webhooks test TaskCreation; dastra-webhooks addresses list",
     ],
     var.webhook_check ? [

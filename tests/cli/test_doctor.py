@@ -201,16 +201,3 @@ def test_an_event_that_everybody_gets_in_with(invoke: Invoke, key_file: Path) ->
     assert result.exit_code == Exit.FAILED
     assert "let through: " in result.stdout
     assert "take it down" in result.stdout
-
-
-@pytest.mark.parametrize(("options", "environment"), [(("--stack", "events"), {}), ((), {"DASTRA_STACK": "events"})])
-def test_a_deployment_without_its_endpoint(
-    run: Run, invoke: Invoke, options: tuple[str, ...], environment: dict[str, str]
-) -> None:
-    """It is asked for: the local run that is up must not be called in the place of a deployment that is named."""
-    before = len(run.get("console/requests")["requests"])
-    result = invoke("doctor", *options, **environment)
-    assert result.exit_code == Exit.USAGE
-    assert "its endpoint is not said" in result.stderr
-    assert "output WebhookUrl" in result.stderr
-    assert len(run.get("console/requests")["requests"]) == before

@@ -17,12 +17,13 @@ from cli.target import Names, Where, load_cloud
 from tests import planted
 from tests.cli.conftest import Invoke
 from tests.cli.helpers import Run
+from tests.dastra.standin import StandIn
 
 AsJson = Callable[..., Any]
 
 pytestmark = pytest.mark.emulator
 
-STACK = {
+STACK: dict[str, Any] = {
     "Resources": {
         "Queue": {"Type": "AWS::SQS::Queue"},
         "Store": {"Type": "AWS::S3::Bucket"},
@@ -35,6 +36,9 @@ STACK = {
     },
 }
 
+ENDPOINT = "http://127.0.0.1:9/called"
+"""Nobody answers there (RFC 863's port)."""
+
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[AwsEmulator]:
@@ -43,8 +47,10 @@ def aws() -> Iterator[AwsEmulator]:
         client = emulator.session().client("cloudformation", endpoint_url=emulator.endpoint_url)
         client.create_stack(StackName="events", TemplateBody=json.dumps(STACK))
         other = {"Resources": STACK["Resources"], "Outputs": {"QueueUrl": {"Value": {"Ref": "Queue"}}}}
+        behind = {**STACK, "Outputs": {**STACK["Outputs"], "WebhookUrl": {"Value": ENDPOINT}}}
+        client.create_stack(StackName="called", TemplateBody=json.dumps(behind).replace("stack/keys", "called/keys"))
         client.create_stack(StackName="other", TemplateBody=json.dumps(other).replace("stack/keys", "other/keys"))
-        for name in ("events", "other"):
+        for name in ("events", "called", "other"):
             client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
         yield emulator
 
@@ -93,6 +99,46 @@ def test_a_stack_that_is_none_of_ours(account: dict[str, str], invoke: Invoke) -
     assert result.exit_code == Exit.NO_DEPLOYMENT
     assert "lacks the output BucketName and SecretArn" in result.stderr
     assert "Its outputs: QueueUrl." in result.stderr
+
+
+@pytest.mark.parametrize("how", [("--stack", "called"), ()], ids=["option", "environment"])
+def test_the_doctor_calls_the_endpoint_of_the_deployment(
+    account: dict[str, str], as_json: AsJson, how: tuple[str, ...]
+) -> None:
+    """Without a URL it takes the stack's own, here one where nobody answers, and looks inside all the same."""
+    named = {} if how else {"DASTRA_STACK": "called"}
+    said = as_json("doctor", *how, "--gentle", "--no-probe", code=Exit.FAILED, **named, **account)
+    assert said["url"] == ENDPOINT
+    found = {check["id"]: check["status"] for check in said["checks"]}
+    assert found["ipv4"] == "fail"
+    assert found["queue"] == "pass"
+
+
+@pytest.mark.parametrize("how", [("--stack", "events"), ()], ids=["option", "environment"])
+def test_a_deployment_without_an_endpoint(
+    run: Run, account: dict[str, str], invoke: Invoke, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    """The URL is asked for: the local run that is up must not be called in the place of a deployment that is named."""
+    monkeypatch.chdir(run.folder)
+    before = len(run.get("console/requests")["requests"])
+    result = invoke("doctor", *how, **({} if how else {"DASTRA_STACK": "events"}), **account)
+    assert result.exit_code == Exit.USAGE
+    assert "which endpoint it has is not known (the deployment events)" in result.stderr
+    assert "Give its URL" in result.stderr
+    assert len(run.get("console/requests")["requests"]) == before
+
+
+def test_register_takes_the_endpoint_of_the_deployment(account: dict[str, str], as_json: AsJson) -> None:
+    """Without a URL the webhook is made for the stack's own, also where its key is shown and stored by nobody."""
+    with StandIn() as dastra:
+        given = {**dastra.environment, **account}
+        ask = ("register", "--stack", "called", "--workspace", "1", "--events", "TaskEdit")
+        as_json(*ask, "--no-probe", **given)
+        [hook] = dastra.hooks.values()
+        assert (hook.url, hook.events) == (ENDPOINT, ["TaskEdit"])
+        assert len(as_json("key", "list", "--stack", "called", **account)) == 1
+        shown = as_json(*ask, "--show-key", "--no-probe", **given)
+        assert shown["webhook"]["url"] == ENDPOINT
 
 
 def test_names_in_the_environment(aws: AwsEmulator, account: dict[str, str], as_json: AsJson, invoke: Invoke) -> None:

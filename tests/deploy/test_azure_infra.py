@@ -143,7 +143,7 @@ def test_outputs_are_what_the_next_steps_need() -> None:
         "NEXT_STEP",
     } <= outputs.keys()
     assert outputs["WEBHOOK_URL"].startswith("https://")
-    assert f"register {outputs['WEBHOOK_URL']} " in outputs["NEXT_STEP"]
+    assert outputs["NEXT_STEP"].startswith(f"export DASTRA_CLOUD=azure DASTRA_STACK={LEAST['environmentName']} && ")
 
 
 # -------------------------------------------------------------------------------------------------------- broken copies

@@ -216,11 +216,14 @@ def azd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int],
 def test_a_deployment_is_found_by_its_azd_environment(azd: Callable[[str, int], None]) -> None:
     """The outputs that the deployment put there, quoted as azd quotes them."""
     azd(
-        'AZURE_ENV_NAME="prod"\nDASTRA_QUEUE="n.servicebus.windows.net/q"\nDASTRA_STORE="https://a.blob.core.windows.net/c"\nDASTRA_SIGNATURE_KEYS_SECRET="https://v.vault.azure.net/secrets/s"\n',
+        'AZURE_ENV_NAME="prod"\nDASTRA_QUEUE="n.servicebus.windows.net/q"\nDASTRA_STORE="https://a.blob.core.windows.net/c"\nDASTRA_SIGNATURE_KEYS_SECRET="https://v.vault.azure.net/secrets/s"\nWEBHOOK_URL="https://f.azurewebsites.net/api/receive"\n',
         0,
     )
     assert cloud().find("prod") == Names(
-        "n.servicebus.windows.net/q", "https://a.blob.core.windows.net/c", "https://v.vault.azure.net/secrets/s"
+        "n.servicebus.windows.net/q",
+        "https://a.blob.core.windows.net/c",
+        "https://v.vault.azure.net/secrets/s",
+        "https://f.azurewebsites.net/api/receive",
     )
 
 

@@ -195,7 +195,8 @@ def test_whose_names_they_are(names: Names) -> None:
 
 SERVICE = """{"spec": {"template": {"spec": {"containers": [{"env": [
   {"name": "DASTRA_QUEUE", "value": "projects/p/topics/t"}, {"name": "DASTRA_STORE", "value": "bucket"},
-  {"name": "DASTRA_SIGNATURE_KEYS_SECRET", "value": "projects/p/secrets/s"}, {"name": "OTHER"}]}]}}}}"""
+  {"name": "DASTRA_SIGNATURE_KEYS_SECRET", "value": "projects/p/secrets/s"}, {"name": "OTHER"}]}]}}},
+  "status": {"url": "https://dastra-webhooks-receive-hash.a.run.app"}}"""
 
 
 def gcloud(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
@@ -219,7 +220,7 @@ def test_a_deployment_is_found_by_its_service(
 ) -> None:
     """The program gcloud is asked for the service, whose settings name the parts."""
     arguments = gcloud(tmp_path, monkeypatch, f"cat <<'END'\n{SERVICE}\nEND")
-    assert Gcp().find(deployment) == Names(TOPIC, "bucket", SECRET)
+    assert Gcp().find(deployment) == Names(TOPIC, "bucket", SECRET, "https://dastra-webhooks-receive-hash.a.run.app")
     assert arguments.read_text() == f"run services describe dastra-webhooks {where}--format=json --quiet\n"
 
 
