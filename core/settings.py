@@ -36,6 +36,9 @@ WATCH_NAMES: Final = ("API_KEY_SECRET", "API_URL", "WEBHOOK_IDS", "WORKSPACE_ID"
 KNOWN: Final = NAMES + WATCH_NAMES
 """Every name; another one with the prefix is an error."""
 
+NOBODY: Final = "none"
+"""The address list that has nobody on it but those whom an operator accepts."""
+
 _MOST_BODY_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -77,7 +80,7 @@ class Settings:
             signature_keys=reader.secret("SIGNATURE_KEYS", parse_keys),
             signature_keys_secret=reader.text("SIGNATURE_KEYS_SECRET"),
             source_ip_mode=reader.read("SOURCE_IP_MODE", _mode, SourceIpMode.QUARANTINE),
-            source_ip_allowlist=reader.read("SOURCE_IP_ALLOWLIST", AllowList.parse, AllowList.of([PRESET])),
+            source_ip_allowlist=reader.read("SOURCE_IP_ALLOWLIST", _allow_list, AllowList.of([PRESET])),
             trusted_proxy_hops=reader.read("TRUSTED_PROXY_HOPS", whole(1, 10), 1),
             max_body_bytes=reader.read("MAX_BODY_BYTES", whole(1, _MOST_BODY_BYTES), _MOST_BODY_BYTES),
             max_event_age_seconds=reader.read("MAX_EVENT_AGE_SECONDS", _seconds(0, 31_536_000), 0.0),
@@ -186,6 +189,11 @@ def _mode(text: str) -> SourceIpMode:
         return SourceIpMode(text.lower())
     except ValueError:
         raise ValueError(f"valid: {', '.join(SourceIpMode)}") from None
+
+
+def _allow_list(text: str) -> AllowList:
+    # A word, since a setting that is empty counts as not set, and then the preset is the list.
+    return EMPTY if text.lower() == NOBODY else AllowList.parse(text)
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:

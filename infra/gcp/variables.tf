@@ -198,7 +198,7 @@ variable "source_ip_mode" {
 }
 
 variable "source_ip_allowlist" {
-  description = "Addresses and networks that Dastra calls from. The default names the list that Dastra published on that day and has since withdrawn."
+  description = "Addresses and networks that Dastra calls from. The default names the list that Dastra published on that day and has since withdrawn; [\"none\"] is nobody, until you accept somebody."
   type        = list(string)
   default     = ["dastra-2023-01-05"]
 }

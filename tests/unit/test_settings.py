@@ -144,6 +144,15 @@ def test_a_list_may_hold_the_preset_and_more() -> None:
     assert listed.addresses == {*PRESET_ADDRESSES, "192.0.2.1"}
 
 
+@pytest.mark.parametrize("text", ["none", "NONE", " none "])
+def test_the_list_may_be_nobody(text: str) -> None:
+    """A word switches the preset off, which an empty value does not; beside other entries it is none of them."""
+    assert read(SOURCE_IP_ALLOWLIST=text).source_ip_allowlist == AllowList()
+    assert read(SOURCE_IP_ALLOWLIST="").source_ip_allowlist == AllowList.of([PRESET])
+    with pytest.raises(SettingsError, match="'none' is not an address"):
+        read(SOURCE_IP_ALLOWLIST="none, 192.0.2.1")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
