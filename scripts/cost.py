@@ -35,6 +35,9 @@ class Part:
     junk: float
     idle: float
     seen: str
+    events: float = 0
+    junks: float = 0
+    included: float = 0
     busy: bool = False
 
     def cost(self, events: float, junk: float) -> float:
@@ -44,7 +47,8 @@ class Part:
         if self.busy:
             # Requests at once share an instance; they arrive evenly here, which is the dearest way.
             used = min(used, max(seconds, used / 16))
-        return (used + self.idle) * self.price / self.per
+        used += (self.events if events else 0) + (self.junks if junk else 0) + self.idle
+        return max(used - self.included, 0) * self.price / self.per
 
 
 PARTS: Final = tuple(Part(**part) for part in DATA["part"])
