@@ -496,6 +496,18 @@ def test_the_dashboard_is_the_same_on_both_paths() -> None:
     assert "${metric.labels.outcome}" in json.dumps(planned_dashboard)
 
 
+def test_the_dashboard_shows_the_check_of_the_webhooks() -> None:
+    """What Dastra counts, and whether it could be read, has its place; so have the warnings of the check."""
+    text = json.dumps(dashboard())
+    for metric in ("webhook_errors", "webhook_blocked", "webhook_checks", "webhook_check_failed"):
+        assert f"{OURS}{metric}" in text, metric
+    (panel,) = [
+        tile["widget"]["logsPanel"] for tile in dashboard()["mosaicLayout"]["tiles"] if "logsPanel" in tile["widget"]
+    ]
+    for function in ("receive", "redrive", "watch"):
+        assert f'"{NAME}-{function}"' in panel["filter"]
+
+
 def test_the_dashboards_tiles_do_not_overlap() -> None:
     """Each has its place on the grid."""
     layout = dashboard()["mosaicLayout"]
