@@ -36,6 +36,15 @@ def accepted_entries(store: Store, timeout: float) -> tuple[str, ...]:
     return tuple(sorted(entry.key.removeprefix(ADDRESSES_PREFIX).replace("_", "/") for entry in listing))
 
 
+def accepted_list(store: Store, timeout: float) -> AllowList:
+    """The accepted addresses and networks as a list to look into; what is neither is left out.
+
+    Raises:
+        PortError: the store did not answer.
+    """
+    return AllowList.of(entry for entry in accepted_entries(store, timeout) if _is_valid(entry))
+
+
 class AcceptedAddresses:
     """The accepted addresses as this instance last read them."""
 
@@ -77,21 +86,24 @@ class AcceptedAddresses:
             return EMPTY
         return self._list
 
-    def look_up(self, timeout: float) -> AllowList:
-        """Read the accepted addresses, at most for ``timeout`` seconds; none when the store does not answer."""
+    def look_up(self, timeout: float) -> tuple[AllowList, bool]:
+        """Read the accepted addresses, at most for ``timeout`` seconds; whether the store answered.
+
+        When it does not, what was read last counts on: an address that a person accepted is not in doubt because the
+        store is down.
+        """
         if self._read_at is not None and self._monotonic() - self._read_at < self._absent_for:
-            return self.known()
+            return self.known(), True
         store = self._delivery.store
         try:
-            entries = self._delivery.with_store(lambda seconds: accepted_entries(store, seconds), timeout)
+            found = self._delivery.with_store(lambda seconds: accepted_list(store, seconds), timeout)
         except PortError as error:
             record(self._delivery.log, STORE_FAILED, during="accepted_addresses", error=error.code)
-            return self.known()
-        valid = [entry for entry in entries if _is_valid(entry)]
+            return self._list, False
         with self._lock:
-            self._list = AllowList.of(valid)
+            self._list = found
             self._read_at = self._asked_at = self._monotonic()
-            return self._list
+        return found, True
 
 
 def _is_valid(entry: str) -> bool:

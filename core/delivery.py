@@ -22,6 +22,10 @@ REST_SECONDS: Final = 15.0
 """How long a queue that timed out is left alone: it must not eat the time of every event in turn."""
 
 
+UNDECIDED: Final = "address_unknown"
+"""Why an event is in the spool of which nobody could say whether its address has been accepted."""
+
+
 class Placed(StrEnum):
     """The durable place that has the event."""
 
@@ -41,6 +45,8 @@ class Trace:
     queue_ms: float | None = None
     store_ms: float | None = None
     claim_check: bool = False
+    address_known: bool = True
+    """False when the store could not say whether the address has been accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,21 @@ class Delivery:
     ) -> Placed:
         """Hold an event for a person. Never raises."""
         return self._keep(QUARANTINE_PREFIX, message, reason, address, deadline, trace, Placed.QUARANTINE)
+
+    def postpone(self, message: QueueMessage, deadline: Deadline, address: str | None, trace: Trace) -> Placed:
+        """Keep an event whose address may have been accepted, which the store could not say. Never raises.
+
+        In the spool, where the redrive decides. When the store does not take it either, on the queue with its mark
+        ``unlisted``: a consumer can still hold it, and nobody can bring back what is lost.
+        """
+        placed = self._keep(SPOOL_PREFIX, message, UNDECIDED, address, deadline, trace, Placed.SPOOL)
+        if placed is Placed.NOWHERE:
+            try:
+                self.enqueue(message, deadline, trace)
+            except PortError:
+                return Placed.NOWHERE
+            return Placed.QUEUE
+        return placed
 
     def enqueue(self, message: QueueMessage, deadline: Deadline, trace: Trace) -> None:
         """Put a message on the queue, as a claim check where the queue does not take it as it is.

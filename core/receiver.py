@@ -12,12 +12,12 @@ from typing import Final
 from core import http, log
 from core.addresses import READ_SECONDS, AcceptedAddresses
 from core.deadline import Deadline, process_age
-from core.delivery import Delivery, Placed, Trace
+from core.delivery import UNDECIDED, Delivery, Placed, Trace
 from core.http import Request, Response
 from core.keys import REFRESH_SECONDS, Keys
 from core.log import Log, LogEvent, Value, record
 from core.message import plain_token
-from core.screening import Accepted, Outcome, Policy, Quarantined, RefusalReason, Refused, Screen, screen
+from core.screening import Accepted, HoldReason, Outcome, Policy, Quarantined, RefusalReason, Refused, Screen, screen
 
 _SCANNER_SAMPLE: Final = 100
 """Of requests without a well-formed signature, one in so many is logged; all are counted."""
@@ -77,7 +77,8 @@ class Receiver:
             if self._refresh(allowance, trace, listed=listed):
                 outcome = self.screen(request, self.keys.current(), policy, self.now())
         if not isinstance(outcome, Refused) and not outcome.listed:
-            accepted = self.accepted_addresses.look_up(deadline.share(min(READ_SECONDS, self.refresh_seconds)))
+            seconds = deadline.share(min(READ_SECONDS, self.refresh_seconds))
+            accepted, trace.address_known = self.accepted_addresses.look_up(seconds)
             if request.source in accepted:
                 outcome = self.screen(request, self.keys.current(), policy.also(accepted), self.now())
         return outcome
@@ -109,11 +110,14 @@ class Receiver:
         if isinstance(outcome, Accepted):
             placed = self.delivery.accept(outcome.message, deadline, request.source, trace)
             reason = None
+        elif outcome.reason is HoldReason.UNLISTED_ADDRESS and not trace.address_known:
+            reason = UNDECIDED
+            placed = self.delivery.postpone(outcome.message, deadline, request.source, trace)
         else:
             reason = outcome.reason.value
             placed = self.delivery.quarantine(outcome.message, reason, deadline, request.source, trace)
         response, event = _ANSWERS[placed]
-        if isinstance(outcome, Quarantined) and outcome.refused and placed is not Placed.NOWHERE:
+        if isinstance(outcome, Quarantined) and outcome.refused and placed is Placed.QUARANTINE:
             response = http.FORBIDDEN
         envelope = outcome.envelope
         self._write(

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Final, TypeVar
 
+from core.addresses import accepted_list
 from core.deadline import Deadline
-from core.delivery import Delivery, Trace
+from core.delivery import UNDECIDED, Delivery, Trace
 from core.log import REDRIVE, REDRIVE_SKIPPED, STORE_FAILED, record
 from core.message import QueueMessage
 from core.ports import NotFoundError, PortError, StoredEntry, StoredObject
@@ -23,6 +25,8 @@ from core.records import (
     record_key,
     record_time,
 )
+from core.screening import HoldReason
+from core.source_ip import AllowList
 
 T = TypeVar("T")
 
@@ -33,6 +37,16 @@ EXPIRY_WARNING_SECONDS: Final = 23 * 86_400
 MOST_PER_RUN: Final = 500
 _MOST_LISTED: Final = 10_000
 _GIVE_UP_AFTER: Final = 3
+
+
+class _Step(Enum):
+    """What became of one object of the spool."""
+
+    SENT = auto()
+    QUEUE_FAILED = auto()
+    STORE_FAILED = auto()
+    GONE = auto()
+    """There is nothing to send: it was sent by another run, or set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,8 @@ class Redrive:
     def run(self, *, limit: int = MOST_PER_RUN, seconds: float = 45.0) -> RedriveReport:
         """Put the spool back on the queue, oldest first, at most ``limit`` events or for ``seconds``.
 
-        Ends early when the queue fails three times in a row. Emits the gauges whatever happens to the events.
+        Ends early when the queue fails three times in a row; an object that cannot be read or removed holds up nothing
+        else. Emits the gauges whatever happens to the events.
 
         Raises:
             PortError: the store cannot be listed; without it there are no gauges, and their absence alarms.
@@ -81,11 +96,10 @@ class Redrive:
             for entry in self._list(SPOOL_PREFIX, limit):
                 if self.monotonic() >= ends_at or in_a_row >= _GIVE_UP_AFTER:
                     break
-                done = self._redrive_one(entry.key)
-                sent += done is True
-                failed += done is False
-                if done is not None:
-                    in_a_row = 0 if done else in_a_row + 1
+                step = self._redrive_one(entry.key)
+                sent += step is _Step.SENT
+                failed += step in (_Step.QUEUE_FAILED, _Step.STORE_FAILED)
+                in_a_row = in_a_row + 1 if step is _Step.QUEUE_FAILED else 0 if step is _Step.SENT else in_a_row
         finally:
             self._end_lease()
         return self._report(sent, failed, skipped=False)
@@ -134,7 +148,7 @@ class Redrive:
         """
         stored = self.read(key)
         self._send(stored.message.vouched() if vouched else stored.message)
-        self._call(lambda timeout: self.delivery.store.delete(key, timeout))
+        self._remove(key)
         return stored
 
     def drop(self, key: str) -> None:
@@ -145,33 +159,54 @@ class Redrive:
             PortError: the store did not answer.
         """
         self._get(key)
-        self._call(lambda timeout: self.delivery.store.delete(key, timeout))
+        self._remove(key)
 
-    def _redrive_one(self, key: str) -> bool | None:
-        """True when sent, False when the queue failed, None when there was nothing to send."""
+    def _redrive_one(self, key: str) -> _Step:
         try:
-            self.release(key)
+            stored = self.read(key)
+            undecided = stored.reason == UNDECIDED
+            if undecided and stored.address not in self._accepted():
+                return self._set_aside(key, HoldReason.UNLISTED_ADDRESS)
         except NotFoundError:
-            return None  # the other run was faster
+            return _Step.GONE  # the other run was faster
         except RecordError:
             return self._set_aside(key, "unreadable_record")
         except PortError as error:
-            return self._set_aside(key, "refused_by_queue") if error.permanent else False
-        return True
+            return self._store_failed(key, error)
+        try:
+            self._send(stored.message.vouched() if undecided else stored.message)
+        except PortError as error:
+            return self._set_aside(key, "refused_by_queue") if error.permanent else _Step.QUEUE_FAILED
+        try:
+            self._remove(key)
+        except PortError as error:
+            self._store_failed(key, error)  # it is on the queue, and will be once more: the contract allows it
+        return _Step.SENT
 
-    def _set_aside(self, key: str, reason: str) -> bool | None:
-        """Move what can never be sent to quarantine, where a person sees it, so that it holds up nothing else."""
+    def _set_aside(self, key: str, reason: str) -> _Step:
+        """Move what must not or can never be sent to quarantine, where a person sees it."""
         try:
             stored = self._get(key)
             target = record_key(QUARANTINE_PREFIX, key.removeprefix(SPOOL_PREFIX).rpartition("-")[2], self.now())
             metadata = {**stored.metadata, "reason": reason}
             self._call(lambda timeout: self.delivery.store.put(target, stored.body, metadata, timeout))
-            self._call(lambda timeout: self.delivery.store.delete(key, timeout))
+            self._remove(key)
         except NotFoundError:
-            return None
-        except PortError:
-            return False
-        return None
+            return _Step.GONE
+        except PortError as error:
+            return self._store_failed(key, error)
+        return _Step.GONE
+
+    def _store_failed(self, key: str, error: PortError) -> _Step:
+        record(self.delivery.log, STORE_FAILED, place=key, error=error.code)
+        return _Step.STORE_FAILED
+
+    def _accepted(self) -> AllowList:
+        """The accepted addresses, read anew for each undecided event: there are few, and a person may act meanwhile."""
+        return self._call(lambda timeout: accepted_list(self.delivery.store, timeout))
+
+    def _remove(self, key: str) -> None:
+        self._call(lambda timeout: self.delivery.store.delete(key, timeout))
 
     def _send(self, message: QueueMessage) -> None:
         trace = Trace()

@@ -100,6 +100,16 @@ def fails(error: BaseException) -> Callable[..., None]:
     return before
 
 
+def fails_on(operation: str) -> Callable[[str, str], None]:
+    """A store's hook that fails on one operation alone."""
+
+    def before(asked: str, _: str) -> None:
+        if asked == operation:
+            raise PortError("down")
+
+    return before
+
+
 def common(status: int, **fields: Value) -> dict[str, Value]:
     """The fields of a line about a delivered sample event."""
     return {
@@ -181,13 +191,14 @@ def test_an_event_that_neither_takes_is_503() -> None:
 
 
 def test_a_held_event_that_the_store_does_not_take_is_503() -> None:
-    """In every mode that holds, reject included: nothing durable has it."""
+    """In every mode that holds, reject included: its address is known to be on no list, and nothing durable has it."""
     for mode in (QUARANTINE, REJECT):
         rig = Rig(mode)
-        rig.store.before = fails(PortError("x"))
+        rig.store.before = fails_on("put")
         assert rig.receive(request(source=UNLISTED)) is http.UNAVAILABLE
         assert rig.log.events[-1] is log.EVENT_LOST
         assert rig.log.lines[-1][1]["reason"] == "unlisted_address"
+        assert rig.queue.messages == []
 
 
 @pytest.mark.parametrize(
@@ -652,12 +663,51 @@ def test_an_accepted_address_does_not_make_a_body_readable() -> None:
     assert rig.log.of(log.UNLISTED_ADDRESS) == []
 
 
-def test_a_store_that_does_not_tell_leaves_the_address_unlisted() -> None:
-    """Held then, if the store takes it; here it takes nothing, so the event is lost and said to be."""
+@pytest.mark.parametrize("mode", [QUARANTINE, REJECT])
+def test_an_address_of_which_the_store_says_nothing_is_decided_later(mode: SourceIpMode) -> None:
+    """Kept in the spool under a reason of its own, never answered 403: it may well have been accepted."""
+    rig = Rig(mode)
+    rig.store.before = fails_on("list")
+    assert rig.receive(request(source=UNLISTED)) is http.SPOOLED
+    assert rig.log.events == [log.STORE_FAILED, log.UNLISTED_ADDRESS, log.SPOOLED]
+    [kept] = rig.store.below("")
+    assert kept.key.startswith("spool/")
+    assert (kept.metadata["reason"], kept.metadata["address"]) == ("address_unknown", UNLISTED)
+    assert rig.queue.messages == []
+
+
+@pytest.mark.parametrize("mode", [QUARANTINE, REJECT])
+def test_without_the_store_such_an_event_goes_to_the_queue_with_its_mark(mode: SourceIpMode) -> None:
+    """One durable place is enough; when the queue does not take it either, it is lost and said to be."""
+    rig = Rig(mode)
+    rig.store.before = fails(PortError("down"))
+    assert rig.receive(request(source=UNLISTED)) is http.ACCEPTED
+    [sent] = rig.queue.messages
+    assert sent.attributes["sourceipcheck"] == "unlisted"
+    assert rig.log.events == [log.STORE_FAILED, log.UNLISTED_ADDRESS, log.STORE_FAILED, log.ACCEPTED]
+    rig.queue.before = fails(PortError("down"))
+    assert rig.receive(request(source=UNLISTED)) is http.UNAVAILABLE
+    assert rig.log.events[-1] is log.EVENT_LOST
+
+
+def test_what_a_person_must_see_anyway_is_never_sent_to_the_queue() -> None:
+    """A body that is no object is held for that: without the store it is lost, whatever its address is."""
     rig = Rig()
     rig.store.before = fails(PortError("down"))
-    assert rig.receive(request(source=UNLISTED)) is http.UNAVAILABLE
-    assert rig.log.events == [log.STORE_FAILED, log.UNLISTED_ADDRESS, log.STORE_FAILED, log.EVENT_LOST]
+    assert rig.receive(request(b"[]", source=UNLISTED)) is http.UNAVAILABLE
+    assert rig.queue.messages == []
+
+
+def test_an_accepted_address_stays_accepted_while_the_store_is_down() -> None:
+    """However long: its events go to the queue without a mark."""
+    rig = Rig()
+    rig.store.put(address_key(UNLISTED), b"", {}, 1)
+    assert rig.receive(request(source=UNLISTED)) is http.ACCEPTED
+    rig.store.before = fails(PortError("down"))
+    for seconds in (301, 86_400):
+        rig.clock.advance(seconds)
+        assert rig.receive(request(source=UNLISTED)) is http.ACCEPTED
+    assert all("sourceipcheck" not in sent.attributes for sent in rig.queue.messages)
 
 
 # Time

@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from core.delivery import Delivery, Limits
+from core.addresses import address_key
+from core.delivery import UNDECIDED, Delivery, Limits
 from core.log import QUEUE_FAILED, REDRIVE, REDRIVE_SKIPPED, STORE_FAILED
 from core.message import QueueMessage, event_id
 from core.ports import NotFoundError, PortError
 from core.records import QUARANTINE_PREFIX, SPOOL_PREFIX, RecordError, metadata_of, record_key
 from core.redrive import Gauges, Redrive, RedriveReport
 from tests.fakes import NOON, FakeClock, FakeQueue, FakeStore, RecordingLog
-from tests.unit.samples import UNLISTED, event, message
+from tests.unit.samples import LISTED, UNLISTED, event, message
 
 DAY = 86_400
 LEASE = "leases/redrive"
@@ -213,11 +214,12 @@ def test_a_queue_that_timed_out_is_asked_once(rig: Rig) -> None:
 
 
 def test_an_event_that_was_sent_but_not_removed_is_sent_again(rig: Rig) -> None:
-    """It counts as failed; a duplicate is allowed, a loss is not."""
+    """It is on the queue, and the failure is logged; a duplicate is allowed, a loss is not."""
     key = rig.keep()
     rig.store.before = fails(PortError("SlowDown"), operation="delete", key="spool/")
-    assert rig.run() == (0, 1, False)
+    assert rig.run() == (1, 0, False)
     assert rig.places() == [key]
+    assert rig.log.of(STORE_FAILED) == [{"place": key, "error": "SlowDown"}]
     rig.store.before = None
     assert rig.run() == (1, 0, False)
     assert rig.queue.messages == [message(), message()]
@@ -251,6 +253,82 @@ def test_the_queue_has_its_share_however_small_the_store_s_is() -> None:
     rig.keep()
     rig.run()
     assert rig.queue.timeouts == [2.5]
+
+
+@pytest.mark.parametrize(("operation", "result"), [("get", (4, 5, False)), ("delete", (9, 0, False))])
+def test_objects_that_cannot_be_read_or_removed_hold_up_nothing_else(
+    rig: Rig, operation: str, result: tuple[int, int, bool]
+) -> None:
+    """Five of the oldest: under a key that is gone, or under a hold. Everything behind them goes."""
+    events = numbered(9)
+    keys = [rig.keep(kept, age=100 - number) for number, kept in enumerate(events)]
+
+    def before(asked: str, key: str) -> None:
+        if asked == operation and key in keys[:5]:
+            raise PortError("AccessDenied")
+
+    rig.store.before = before
+    assert rig.run() == result
+    assert rig.places("spool/") == keys[:5]
+    assert rig.queue.messages[-4:] == events[5:]
+    assert [line["place"] for line in rig.log.of(STORE_FAILED)] == keys[:5]
+
+
+def test_objects_that_cannot_be_read_do_not_begin_the_queue_s_count_anew(rig: Rig) -> None:
+    """They say nothing about the queue, which is down."""
+    keys = [rig.keep(kept, age=100 - number) for number, kept in enumerate(numbered(9))]
+
+    def before(asked: str, key: str) -> None:
+        if asked == "get" and key in keys[1:7:2]:
+            raise PortError("AccessDenied")
+
+    rig.store.before = before
+    rig.queue.before = fails(PortError("Throttled"))
+    assert rig.run() == (0, 5, False)
+    assert len(rig.log.of(QUEUE_FAILED)) == 3
+
+
+# Undecided: whether their address has been accepted could not be read
+
+
+def undecided(rig: Rig, sent: QueueMessage, address: str | None = UNLISTED) -> str:
+    """A record as the receiver leaves it."""
+    key = record_key(SPOOL_PREFIX, sent.id, NOON - 60)
+    rig.store.put(key, sent.body, metadata_of(sent, UNDECIDED, address), 1)
+    return key
+
+
+@pytest.mark.parametrize("entry", [UNLISTED, "198.51.100.0/24"])
+def test_an_undecided_event_of_an_accepted_address_goes_to_the_queue(rig: Rig, entry: str) -> None:
+    """Without its mark: a person vouched for the address."""
+    undecided(rig, message(unlisted=True))
+    rig.store.put(address_key(entry), b"", {}, 1)
+    assert rig.run() == (1, 0, False)
+    assert rig.queue.messages == [message()]
+    assert rig.places("spool/") == []
+
+
+@pytest.mark.parametrize("address", [UNLISTED, None])
+def test_an_undecided_event_of_another_address_is_held(rig: Rig, address: str | None) -> None:
+    """As it would have been at once, for the same reason, so that accepting the address releases it."""
+    undecided(rig, message(unlisted=True), address)
+    rig.store.put(address_key(LISTED), b"", {}, 1)
+    assert rig.run() == (0, 0, False)
+    assert rig.queue.messages == []
+    [aside] = rig.store.below("quarantine/")
+    assert aside.metadata == metadata_of(message(unlisted=True), "unlisted_address", address)
+    assert rig.places("spool/") == []
+
+
+def test_an_undecided_event_waits_while_the_list_cannot_be_read(rig: Rig) -> None:
+    """It counts as failed, and stays; other events go meanwhile."""
+    key = undecided(rig, message(unlisted=True))
+    other = message(event(userId=77))
+    rig.keep(other, age=10)
+    rig.store.before = fails(PortError("SlowDown"), operation="list", key="addresses/")
+    assert rig.run() == (1, 1, False)
+    assert rig.queue.messages == [other]
+    assert rig.places("spool/") == [key]
 
 
 # Poison
