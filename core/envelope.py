@@ -59,7 +59,7 @@ class Envelope(BaseModel):
         Raises:
             EnvelopeError: it is not UTF-8, not JSON, nested too deeply, or not an object.
         """
-        return cls.model_validate(_canonical(_decode(body.removeprefix(_BOM))))
+        return cls.model_validate(_canonical(decode(body)))
 
     @property
     def time(self) -> datetime | None:
@@ -93,7 +93,13 @@ _NAMES: Final = tuple(field.alias or name for name, field in Envelope.model_fiel
 _BY_LOWER_CASE: Final = {name.lower(): name for name in _NAMES}
 
 
-def _decode(body: bytes) -> dict[str, Any]:
+def decode(body: bytes) -> dict[str, Any]:
+    """Every field of a body, by its own name, also those that an envelope has not.
+
+    Raises:
+        EnvelopeError: as in ``Envelope.parse``.
+    """
+    body = body.removeprefix(_BOM)
     try:
         decoded = from_json(body)
     except ValueError:

@@ -11,11 +11,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from core.envelope import Envelope, EnvelopeError
-from core.message import ATTRIBUTE_NAMES, TYPE_PREFIX, UNLISTED, event_id
+from core.envelope import Envelope, EnvelopeError, decode
+from core.message import ATTRIBUTE_NAMES, TYPE_PREFIX, UNLISTED, QueueMessage, event_id
 from core.signature import SignatureFault, SignatureKey, matching_key, read_signature
 
 RECONCILED_PREFIX: Final = "urn:dastra:reconcile:"
+SAMPLE_FIELD: Final = "sample"
+"""The field of a body that makes it a sample. Dastra sends none of this name."""
 
 Fetch = Callable[[str], bytes]
 """Follows a claim check: takes the ``dataref``, returns the body. Each cloud's folder supplies one that reads from one
@@ -30,8 +32,12 @@ class Verification(StrEnum):
     """What checking the signature again has shown."""
 
     VALID = "valid"
+    """One of the keys signed the body, and ``type`` and ``source`` are those of the body."""
     INVALID = "invalid"
+    """Not so: the signature is wrong, or there is none and the source is one whose events are signed; or the attributes
+    around a genuine body are another event's."""
     UNVERIFIABLE = "unverifiable"
+    """No keys were given, or it was rebuilt from Dastra's log: nobody signs that. A hint, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Event:
     body: bytes
     """The bytes that Dastra signed."""
     verification: Verification
-    """``unverifiable`` without keys, and for events that were rebuilt from Dastra's log."""
+    """``unverifiable`` without keys, and for events that were rebuilt from Dastra's log; refuse ``invalid``."""
     unlisted_address: bool
     """Whether it came from an address off the list."""
     attributes: Mapping[str, str]
@@ -65,7 +71,7 @@ class Event:
 
         Args:
             record: the record.
-            keys: with them the signature is checked again.
+            keys: with them the signature is checked again; one that is missing is then as bad as a wrong one.
             fetch: follows a claim check; without it a message that is one is an error.
 
         Raises:
@@ -134,14 +140,21 @@ class Event:
             envelope = Envelope.parse(body)
         except EnvelopeError:
             envelope = None
+        verification = _verify(body, known.get("signature"), tuple(keys), reconciled=reconciled)
+        time = known.get("time")
+        if verification is Verification.VALID:
+            signed = _signed_attributes(body, envelope)
+            time = signed.get("time")
+            if any(known[name] != signed[name] for name in ("source", "type")):
+                verification = Verification.INVALID
         return cls(
             known["id"],
             known["type"].removeprefix(TYPE_PREFIX),
             known["source"],
-            known.get("time"),
+            time,
             envelope,
             body,
-            _verify(body, known.get("signature"), tuple(keys)),
+            verification,
             known.get("sourceipcheck") == UNLISTED,
             MappingProxyType(known),
         )
@@ -166,6 +179,18 @@ class Event:
             bare = _text(name).lower().removeprefix("cloudevents").removeprefix(":").removeprefix("_")
             attributes[bare] = _text(value)
         return cls.from_message(body, attributes, keys=keys, fetch=fetch)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether ``dastra-webhooks`` made it up (``send``, ``doctor``, ``register``, ``rotate``): drop it.
+
+        It is one when its body has a field ``sample`` with text in it. Reads the body again at each call.
+        """
+        try:
+            mark = decode(self.body).get(SAMPLE_FIELD)
+        except EnvelopeError:
+            return False
+        return isinstance(mark, str) and mark != ""
 
     @property
     def occurred_at(self) -> datetime | None:
@@ -215,11 +240,22 @@ def _claimed(pointer: bytes, dataref: str, fetch: Fetch | None) -> bytes:
     return body
 
 
-def _verify(body: bytes, signature: str | None, keys: tuple[SignatureKey, ...]) -> Verification:
-    if signature is None or not keys:
+def _signed_attributes(body: bytes, envelope: Envelope | None) -> Mapping[str, str]:
+    """What the receiver makes of a body: attributes are not signed, so around a genuine body anything may stand."""
+    if envelope is None:
+        return QueueMessage.of_unreadable(body, "").attributes
+    return QueueMessage.of_event(body, envelope, "").attributes
+
+
+def _verify(body: bytes, signature: str | None, keys: tuple[SignatureKey, ...], *, reconciled: bool) -> Verification:
+    if not keys:
         return Verification.UNVERIFIABLE
+    if signature is None:
+        # Whoever can write to the queue can leave it out, so only an event that never has one may come without.
+        return Verification.UNVERIFIABLE if reconciled else Verification.INVALID
     digest = read_signature([signature])
-    if isinstance(digest, SignatureFault) or matching_key(body, digest, keys) is None:
+    # The id of a reconciled event does not name its body: with a signature it would be a genuine event under a new id.
+    if reconciled or isinstance(digest, SignatureFault) or matching_key(body, digest, keys) is None:
         return Verification.INVALID
     return Verification.VALID
 

@@ -1,10 +1,11 @@
 r"""Another queue on AWS: an SNS topic, whose subscriptions are queues of their own, each with a filter.
 
 The receiver publishes once; SNS copies the event to every queue whose filter policy lets it through. With raw delivery
-the queues hold exactly what the contract says, so consumers need no change. For each queue (once, with your tool):
+the queues hold exactly what the contract says, so consumers need no change. For each queue, once, with your own ARNs:
 
-    aws sns subscribe --topic-arn TOPIC --protocol sqs --notification-endpoint QUEUE_ARN --attributes \\
-      '{"RawMessageDelivery": "true", "FilterPolicy": "{\\"ce-source\\": [\\"urn:dastra:webhook:1041\\"]}"}'
+    aws sns subscribe --topic-arn arn:aws:sns:eu-west-3:123456789012:dastra-events \
+      --protocol sqs --notification-endpoint arn:aws:sqs:eu-west-3:123456789012:team-a \
+      --attributes '{"RawMessageDelivery": "true", "FilterPolicy": "{\"ce-source\": [\"urn:dastra:webhook:1041\"]}"}'
 
 Copied into ``aws_lambda/``, since a bundle holds nothing else, it takes the place of ``SqsQueue`` in ``wiring.py``.
 In the template ``DASTRA_QUEUE`` is then the topic's ARN, and the roles of receiver and redrive may ``sns:Publish`` to

@@ -7,6 +7,8 @@ three outcomes out. Hand it to ``core.assembly.assemble``, which each cloud's ``
 
 What GitHub sends: ``X-Hub-Signature-256`` is ``sha256=`` and the HMAC-SHA256 of the body in hex, keyed with the
 webhook's secret; ``X-GitHub-Event`` is the type and ``X-GitHub-Hook-ID`` the webhook (GitHub's webhook documentation).
+In GitHub, set the webhook's *Content type* to ``application/json``: the form that it sends otherwise is no JSON object,
+and every event ends in quarantine.
 Set ``DASTRA_SOURCE_IP_ALLOWLIST`` to GitHub's networks (the ``hooks`` of its ``/meta`` API) or the mode to ``off``.
 """
 
@@ -73,7 +75,8 @@ def _admit(request: Request, key: SignatureKey, policy: Policy) -> Outcome:
 def message_of(body: bytes, hook: str | None, event: str | None, *, unlisted: bool = False) -> QueueMessage:
     """The message, after the same contract. It has no ``signature``: ``Event`` would take it for one of Dastra's.
 
-    The id stays the hash of the body, by which a consumer checks it; two deliveries of GitHub always differ.
+    A consumer reads it without ``keys=``, since with them it is invalid; so nothing proves who put it on the queue. The
+    id stays the hash of the body, by which a consumer checks it; two deliveries of GitHub always differ.
     """
     attributes = {
         "specversion": "1.0",

@@ -1,7 +1,8 @@
-"""The shell commands that the documentation shows, out of its Markdown."""
+"""The shell commands that the documentation shows, out of its Markdown and out of the examples' docstrings."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 SHELLS: Final = frozenset({"sh", "bash", "shell", "console"})
 _PARSER: Final = MarkdownIt("commonmark").enable("table")
 _COMMENT: Final = re.compile(r"(?:^|\s+)#\s.*$")
+_CALL: Final = re.compile(r"\w+\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,23 @@ def pages() -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
+def examples() -> list[Path]:
+    """Every example; what it says of itself stands in its docstring."""
+    return sorted(ROOT.glob("examples/*.py"))
+
+
+def prose(page: Path) -> str:
+    """What a page says: its text, or the docstring of an example less the blocks that are Python."""
+    text = page.read_text("utf-8")
+    if page.suffix != ".py":
+        return text
+    parts = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")
+    return "\n\n".join("" if _CALL.match(part.lstrip()) else part for part in parts)
+
+
 def blocks(page: Path) -> Iterator[tuple[int, str]]:
     """The blocks of shell commands of a page, each with its line: fenced as a shell's, or indented."""
-    for token in _PARSER.parse(page.read_text("utf-8")):
+    for token in _PARSER.parse(prose(page)):
         if (token.type == "fence" and token.info.strip() in SHELLS) or token.type == "code_block":
             assert token.map is not None
             yield token.map[0] + 1, token.content

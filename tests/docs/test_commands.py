@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,14 @@ import pytest
 from typer.main import get_command
 
 from cli.main import app
-from tests.docs.commands import ROOT, Command, anchors, commands, inline, lines, links, pages
+from tests.docs.commands import ROOT, Command, anchors, blocks, commands, examples, inline, lines, links, pages
 
 REGISTRY: dict[str, list[dict[str, Any]]] = tomllib.loads(Path(__file__).with_name("commands.toml").read_text("utf-8"))
 ENTRIES = [*REGISTRY["ran"], *REGISTRY["account"]]
 PAGES = pages()
 # What has changed once is no advice to type it.
 SHOWN = [found for page in PAGES if page.name != "CHANGELOG.md" for found in (*commands(page), *inline(page))]
+SHOWN += [found for example in examples() for found in commands(example)]
 
 
 def entry_of(command: str) -> dict[str, Any] | None:
@@ -102,6 +105,35 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert found.is_relative_to(ROOT), f"{target}: leaves the project"
         if anchor:
             assert anchor in anchors(found), f"{target}: no heading of that name"
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_what_an_example_shows_can_be_pasted(example: Path) -> None:
+    """A shell takes it as it stands: no placeholder that redirects, and what is to be JSON is JSON, within JSON too."""
+    for line, block in blocks(example):
+        where = f"{example.name}:{line}"
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+        for text in lines(block):
+            words = list(shlex.shlex(text, posix=True, punctuation_chars=True))
+            assert not [word for word in words if re.fullmatch(r"[<>|&;()]+|.*(…|\.\.\.).*|\\.*", word)], where
+            for word in shlex.split(text):
+                _hold_json(word)
+
+
+def _hold_json(text: str) -> None:
+    """Raise ValueError where a text that begins as a JSON object is none, or a text in it begins so and is none."""
+    if text.startswith("{"):
+        for value in json.loads(text).values():
+            if isinstance(value, str):
+                _hold_json(value)
+
+
+def test_a_command_that_cannot_be_pasted_is_seen() -> None:
+    """JSON whose quotes are escaped twice, and once too little."""
+    _hold_json(r'{"a": "{\"b\": [\"c\"]}", "d": "true"}')
+    for broken in (r'{"a": "{\\"b\\": 1}"}', '{"a": "{"b": 1}"}', r'{"a": "{b: 1}"}'):
+        with pytest.raises(ValueError, match="line 1"):
+            _hold_json(broken)
 
 
 def test_how_commands_are_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 import yaml
 
 from core import log
-from tests.docs.commands import ROOT, pages
+from core.settings import NAMES, PREFIX
+from tests.docs.commands import ROOT, examples, pages
 
 SECURITY = (ROOT / "SECURITY.md").read_text("utf-8")
 OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
@@ -77,6 +79,18 @@ def test_files_that_are_named_exist(page: Path) -> None:
     ):
         cloud = re.match(r"(aws_lambda|azure_function|gcp_function|infra/(?:aws|azure|gcp))/", name)
         assert (ROOT / name).exists() or (cloud and not (ROOT / cloud[1]).exists()), name
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_an_example_says_what_it_reads_from_its_environment(example: Path) -> None:
+    """Its docstring has each name and exports no other; the receiver's prefix is on the receiver's own names alone."""
+    text = example.read_text("utf-8")
+    said = ast.get_docstring(ast.parse(text)) or ""
+    read = set(re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", text))
+    assert {name for name in read if name not in re.findall(r"\w+", said)} == set()
+    assert set(re.findall(r"export (\w+)=", said)) <= read
+    assert {name for name in read if name.startswith(PREFIX)} <= {PREFIX + name for name in NAMES}
+    assert bool(read) is example.stem.endswith("_consumer")
 
 
 def test_the_container_of_a_developer_does_what_the_makefile_does() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from core.signature import SignatureKey
 from examples.aws_topic_queue import MAX_BYTES, TopicQueue
 from examples.routing_queue import RoutingQueue
 from tests import planted
+from tests.docs.commands import ROOT, commands
 from tests.fakes import FakeStore, RecordingLog
 from tests.forking.test_routing_queue import accept
 from tests.unit import samples
@@ -43,6 +45,14 @@ class Topic:
         return list(found.get("Messages", ()))
 
 
+def shown() -> dict[str, str]:
+    """The options of the command that the example's docstring shows, as a shell hands them over."""
+    (command,) = commands(ROOT / "examples" / "aws_topic_queue.py")
+    words = shlex.split(command.text)
+    assert words[:3] == ["aws", "sns", "subscribe"]
+    return dict(zip(words[3::2], words[4::2], strict=True))
+
+
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[AwsEmulator]:
     """SNS and SQS on this machine."""
@@ -52,7 +62,8 @@ def emulator() -> Iterator[AwsEmulator]:
 
 @pytest.fixture
 def topic(emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> Topic:
-    """The parts, made as the example's docstring says."""
+    """The parts, made as the example's docstring says: the first subscription with the very words of its command."""
+    options = shown()
     emulator.reset()
     session = emulator.session()
     monkeypatch.setattr("aws_lambda.sdk._session", session)
@@ -63,12 +74,12 @@ def topic(emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> Topic:
     sns, sqs = made["sns"], made["sqs"]
     arn = sns.create_topic(Name="events")["TopicArn"]
     urls: dict[str, str] = {}
-    tasks = {"ce-type": [{"prefix": "eu.dastra.Task"}]}
-    for name, policy in (("one", {"ce-source": ["urn:dastra:webhook:1041"]}), ("tasks", tasks), ("all", None)):
+    raw = {"RawMessageDelivery": "true"}
+    tasks = raw | {"FilterPolicy": json.dumps({"ce-type": [{"prefix": "eu.dastra.Task"}]})}
+    for name, attributes in (("one", json.loads(options["--attributes"])), ("tasks", tasks), ("all", raw)):
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
         queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        attributes = {"RawMessageDelivery": "true"} | ({"FilterPolicy": json.dumps(policy)} if policy else {})
-        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue, Attributes=attributes)
+        sns.subscribe(TopicArn=arn, Protocol=options["--protocol"], Endpoint=queue, Attributes=attributes)
         urls[name] = url
     return Topic(arn, urls["one"], urls["tasks"], urls["all"], sqs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from core import http
 from core.assembly import assemble
 from core.delivery import Delivery
+from core.event import Event, Verification
 from core.http import Headers, Request
 from core.keys import StaticKeys
 from core.log import ACCEPTED, BAD_SIGNATURE_LISTED, QUARANTINED, REFUSED, SPOOLED
@@ -23,6 +25,7 @@ from core.redrive import Redrive
 from core.screening import Policy, Refused
 from core.settings import Settings
 from core.signature import SignatureKey, parse_keys
+from examples import github_sender
 from examples.github_sender import HEADER, read_signature, screen
 from tests import planted
 from tests.fakes import FakeQueue, FakeStore, RecordingLog
@@ -144,6 +147,24 @@ def test_a_well_formed_signature_alarms_and_a_scanner_does_not(deployment: Deplo
 def test_without_a_key_it_may_be_genuine() -> None:
     """503, as for Dastra: GitHub delivers again on demand."""
     assert Deployment(key=None).receiver.receive(request()) == http.UNAVAILABLE
+
+
+def test_a_consumer_reads_it_without_keys(deployment: Deployment) -> None:
+    """As ``message_of`` says: it has no signature that ``Event`` could check, so with keys it is as good as forged."""
+    deployment.receiver.receive(request())
+    (message,) = deployment.queue.messages
+    event = Event.from_message(message.body, message.attributes)
+    assert (event.type, event.verification) == ("com.github.issues", Verification.UNVERIFIABLE)
+    checked = Event.from_message(message.body, message.attributes, keys=[SignatureKey(planted.KEY)])
+    assert checked.verification is Verification.INVALID
+
+
+def test_the_content_type_that_github_must_be_set_to() -> None:
+    """The docstring names it, since the other one that GitHub has makes a form of each event, and those are held."""
+    form = urlencode({"payload": BODY.decode()}).encode()
+    assert Deployment().receiver.receive(request(form)) == http.QUARANTINED
+    assert Deployment().receiver.receive(request()) == http.ACCEPTED
+    assert "``application/json``" in (github_sender.__doc__ or "")
 
 
 @pytest.mark.parametrize("held", [request(source="198.51.100.7"), request(b"[1]")], ids=["unlisted", "no object"])

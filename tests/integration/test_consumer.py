@@ -14,7 +14,9 @@ import pytest
 from cloudevents.http import from_http
 
 from aws_lambda.consumer import s3_fetch
-from core.event import Event, EventError, Verification
+from cli.doctor.sender import DoctorSender
+from cli.samples import sample
+from core.event import RECONCILED_PREFIX, Event, EventError, Verification
 from core.message import event_id
 from core.signature import SignatureKey
 from tests import planted
@@ -62,6 +64,11 @@ def on_the_queue(aws: AwsDriver, *requests: HttpRequest) -> list[dict[str, Any]]
     return aws.records
 
 
+def without(attributes: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The attributes less one."""
+    return {key: value for key, value in attributes.items() if key != name}
+
+
 @pytest.mark.parametrize("shape", ["lambda", "receive_message"])
 def test_an_event_is_read_from_both_shapes(aws: AwsDriver, shape: str) -> None:
     """A record of a Lambda function and a message of boto3 give the same typed event, verified again."""
@@ -78,11 +85,13 @@ def test_an_event_is_read_from_both_shapes(aws: AwsDriver, shape: str) -> None:
 
 
 def test_an_event_is_checked_again(aws: AwsDriver) -> None:
-    """With another key it is invalid, without one it cannot be verified, and a changed body is an error."""
+    """With another key or no signature it is invalid, without a key not verified, and a changed body is an error."""
     (message,) = on_the_queue(aws, signed(client=UNLISTED))
     assert Event.from_sqs(message, keys=[SignatureKey(OTHER_KEY)]).verification is Verification.INVALID
     assert Event.from_sqs(message).verification is Verification.UNVERIFIABLE
     assert Event.from_sqs(message).unlisted_address
+    unsigned = {**message, "MessageAttributes": without(message["MessageAttributes"], "ce-signature")}
+    assert Event.from_sqs(unsigned, keys=[SignatureKey(KEY)]).verification is Verification.INVALID
     with pytest.raises(EventError, match="id names"):
         Event.from_sqs({**message, "Body": message["Body"] + " "})
     with pytest.raises(EventError, match="lacks ce-id, ce-source, ce-type"):
@@ -211,8 +220,8 @@ def example(aws: AwsDriver, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    monkeypatch.setenv("STORE", aws.bucket)
-    monkeypatch.setenv("SIGNATURE_KEYS", KEY)
+    monkeypatch.setenv("DASTRA_STORE", aws.bucket)
+    monkeypatch.setenv("DASTRA_SIGNATURE_KEYS", KEY)
     monkeypatch.setenv("HANDLED_TABLE", aws.bucket)
     spec = importlib.util.spec_from_file_location("aws_consumer", EXAMPLE)
     assert spec is not None
@@ -249,6 +258,38 @@ def test_the_example_consumer(aws: AwsDriver, example: ModuleType, monkeypatch: 
     again = example.handler({"Records": records[:2]}, None)
     assert again == {"batchItemFailures": []}
     assert handled == [small.body, large.body]
+
+
+def test_the_example_acts_on_nothing_that_dastra_did_not_sign(
+    aws: AwsDriver, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that lacks its signature fails; what was rebuilt from Dastra's log is a hint, and holds up no event."""
+    (message,) = on_the_queue(aws, signed())
+    genuine = as_record(message)
+    forged = {
+        **genuine,
+        "messageId": "forged",
+        "messageAttributes": without(genuine["messageAttributes"], "ce-signature"),
+    }
+    source = {"stringValue": f"{RECONCILED_PREFIX}7", "dataType": "String"}
+    hint = {**forged, "messageId": "hint", "messageAttributes": {**forged["messageAttributes"], "ce-source": source}}
+    handled: list[Event] = []
+    looked_up: list[Event] = []
+    monkeypatch.setattr(example, "handle", handled.append)
+    monkeypatch.setattr(example, "look_up", looked_up.append)
+    # The hint has the genuine event's id, and comes first.
+    answer = example.handler({"Records": [forged, hint, genuine]}, None)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "forged"}]}
+    assert [event.source for event in looked_up] == [f"{RECONCILED_PREFIX}7"]
+    assert [event.verification for event in handled] == [Verification.VALID]
+
+
+def test_the_example_drops_samples(aws: AwsDriver, example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line made up is taken off the queue and not handled, small or large."""
+    doctor = DoctorSender(KEY)
+    records = [as_record(message) for message in on_the_queue(aws, *map(signed, (sample().body, doctor.large())))]
+    monkeypatch.setattr(example, "handle", lambda _: pytest.fail("handled"))
+    assert example.handler({"Records": records}, None) == {"batchItemFailures": []}
 
 
 def test_the_example_logs_no_event(aws: AwsDriver, example: ModuleType, caplog: pytest.LogCaptureFixture) -> None:

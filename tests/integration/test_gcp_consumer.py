@@ -5,16 +5,26 @@ from __future__ import annotations
 import base64
 import importlib
 import json
+import os
+import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 import flask
+import httpx
 import pytest
 from google.api_core.exceptions import NotFound
 from google.pubsub_v1.types import ReceivedMessage
 
-from core.event import Event, EventError, Verification
+from cli.doctor.sender import DoctorSender
+from cli.local.child import end, start
+from cli.local.faults import LOOPBACK, reserve_port
+from cli.samples import sample
+from core.event import RECONCILED_PREFIX, Event, EventError, Verification
 from core.message import event_id
 from core.signature import SignatureKey
 from gcp_function.consumer import gcs_fetch
@@ -22,11 +32,15 @@ from gcp_function.gcs_store import storage_client
 from tests import planted
 from tests.contract.answers import ACCEPTED
 from tests.contract.bypass import signed, sized
+from tests.docs.commands import ROOT, blocks
 from tests.drivers import UNLISTED, HttpRequest, Platform, Port
 from tests.drivers.gcp import GcpDriver
+from tests.log_check import check
 from tests.planted import KEY, OTHER_KEY
 
 pytestmark = pytest.mark.emulator
+
+EXAMPLE: Final = ROOT / "examples" / "gcp_consumer.py"
 
 
 @pytest.fixture
@@ -158,8 +172,8 @@ def test_the_fetch_reads_nowhere_else(gcp: GcpDriver, place: str) -> None:
 @pytest.fixture
 def example(gcp: GcpDriver, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The example consumer of this deployment."""
-    monkeypatch.setenv("STORE", gcp.bucket)
-    monkeypatch.setenv("SIGNATURE_KEYS", KEY)
+    monkeypatch.setenv("DASTRA_STORE", gcp.bucket)
+    monkeypatch.setenv("DASTRA_SIGNATURE_KEYS", KEY)
     return importlib.reload(importlib.import_module("examples.gcp_consumer"))
 
 
@@ -197,6 +211,100 @@ def test_the_example_handles_each_event_once(
     assert broken.said == ["nack"]
     assert push(example, b"no JSON") == 500
     assert len(handled) == 2
+
+
+def test_the_example_acts_on_nothing_that_dastra_did_not_sign(
+    gcp: GcpDriver, example: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that lacks its signature fails; what was rebuilt from Dastra's log is a hint, and holds up no event."""
+    received = on_the_topic(gcp, signed())
+    forged, hint = Pulled(received), Pulled(received)
+    forged.attributes = {name: value for name, value in received.message.attributes.items() if name != "ce-signature"}
+    hint.attributes = {**forged.attributes, "ce-source": f"{RECONCILED_PREFIX}7"}
+    handled: list[Event] = []
+    looked_up: list[Event] = []
+    monkeypatch.setattr(example, "handle", handled.append)
+    monkeypatch.setattr(example, "look_up", looked_up.append)
+    # The hint has the genuine event's id, and comes first.
+    for message, said in ((forged, "nack"), (hint, "ack"), (Pulled(received), "ack")):
+        example.pulled(message)
+        assert message.said == [said]
+    assert [event.source for event in looked_up] == [f"{RECONCILED_PREFIX}7"]
+    assert [event.verification for event in handled] == [Verification.VALID]
+
+
+def test_the_example_drops_samples(gcp: GcpDriver, example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line made up is acknowledged and not handled, small or large."""
+    monkeypatch.setattr(example, "handle", lambda _: pytest.fail("handled"))
+    for body in (sample().body, DoctorSender(KEY).large()):
+        message = Pulled(on_the_topic(gcp, signed(body)))
+        example.pulled(message)
+        assert message.said == ["ack"]
+
+
+def shown(start_of_last: str) -> str:
+    """The block of commands of the example's docstring whose last command begins so."""
+    (found,) = [block for _, block in blocks(EXAMPLE) if block.splitlines()[-1].startswith(start_of_last)]
+    return found
+
+
+@contextmanager
+def pasted(block: str, scratch: Path, **env: str) -> Iterator[Path]:
+    """A shell that was given a block of commands, while the ``with`` block runs; yields the file of what it prints."""
+    emulators = ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", *emulators) if name in os.environ}
+    output = scratch / "output"
+    with output.open("wb") as file:
+        shell = start(["bash", "-euc", block], ROOT, file, {**kept, "PYTHONUNBUFFERED": "1", **env})
+    try:
+        yield output
+    finally:
+        end(shell)
+        check(output.read_text(errors="replace"), "the example's output")
+
+
+def wait_for(happened: Callable[[], bool], output: Path) -> None:
+    """Wait until something has happened; where it does not, say what the program printed."""
+    until = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < until, output.read_text(errors="replace")
+        time.sleep(0.05)
+
+
+def settings(gcp: GcpDriver) -> dict[str, str]:
+    """What the example finds in its environment."""
+    return {"DASTRA_STORE": gcp.bucket, "DASTRA_SIGNATURE_KEYS": KEY, "SUBSCRIPTION": gcp.subscription}
+
+
+def test_the_commands_that_pull(gcp: GcpDriver, tmp_path: Path) -> None:
+    """As the docstring shows them, with this deployment's values in their places: what is on the topic is handled."""
+    if not gcp._platform.emulator.is_google:
+        pytest.skip("the stand-in for Pub/Sub knows no streaming pull")
+    block = shown(".venv/bin/python")
+    for name, value in settings(gcp).items():
+        block, count = re.subn(rf"(?m)^export {name}=.*$", f"export {name}={value}", block)
+        assert count == 1
+    request = signed()
+    assert gcp.post(request) == ACCEPTED
+    with pasted(block, tmp_path) as output:
+        wait_for(lambda: event_id(request.body) in output.read_text(errors="replace"), output)
+
+
+def test_the_command_that_is_pushed_to(gcp: GcpDriver, tmp_path: Path) -> None:
+    """As the docstring shows it: the function takes a push of Pub/Sub's."""
+    port, holder = reserve_port()
+    holder.close()
+    message = pushed(on_the_topic(gcp, signed()))
+    with pasted(shown(".venv/bin/functions-framework"), tmp_path, **settings(gcp), PORT=str(port)) as output:
+        wait_for(lambda: answer(port, message) == 204, output)
+
+
+def answer(port: int, message: dict[str, Any]) -> int | None:
+    """The status with which a function answers a push; None while it does not listen."""
+    try:
+        return httpx.post(f"http://{LOOPBACK}:{port}/", json=message, timeout=10).status_code
+    except httpx.TransportError:
+        return None
 
 
 def push(example: ModuleType, body: bytes) -> int:

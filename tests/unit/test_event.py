@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cli.doctor.sender import DoctorSender
+from cli.samples import sample
 from core.envelope import Envelope
 from core.event import Event, EventError, Verification
 from core.message import QueueMessage, event_id
@@ -201,8 +204,9 @@ def test_a_released_body_that_is_no_envelope_has_none(body: bytes) -> None:
     ],
 )
 def test_the_time_is_a_moment_where_it_is_one(time: str | None, moment: datetime | None) -> None:
-    """Else None, and the text stays."""
-    found = read(time=time)
+    """Else None, and the text stays, where no signature says what it was."""
+    attributes = {**SENT.attributes, "time": time}
+    found = Event.from_message(BODY, attributes)
     assert found.occurred_at == moment
     assert found.time == time
 
@@ -240,18 +244,79 @@ def test_a_signature_that_does_not_hold_is_invalid(value: str) -> None:
     assert read(signature=value).verification is Verification.INVALID
 
 
-def test_a_reconciled_event_is_unverifiable_and_not_invalid() -> None:
-    """It was rebuilt from Dastra's log: no signature, and an id that names the log's entry and not the body."""
-    attributes = {
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize(
+    "source", [SENT.attributes["source"], "urn:github:webhook:1041", "urn:dastra:reconciled:1", "x"]
+)
+def test_a_signature_that_is_missing_is_invalid(source: str, value: str | None) -> None:
+    """Else whoever can write to the queue would forge an event by leaving it out."""
+    assert read(source=source, signature=value).verification is Verification.INVALID
+    forged = {"source": source, "id": event_id(b"{}"), "type": "eu.dastra.TaskCreation"}
+    assert Event.from_message(b"{}", forged, keys=iter([KEY])).verification is Verification.INVALID
+    assert Event.from_message(b"{}", forged).verification is Verification.UNVERIFIABLE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "eu.dastra.WorkspaceDeleted"},
+        {"type": "TaskCreation"},
+        {"type": "eu.dastra.unclassified"},
+        {"source": "urn:dastra:webhook:9999"},
+        {"source": "urn:dastra:webhook:unknown"},
+        {"source": "urn:example:other"},
+    ],
+    ids=lambda changes: next(iter(changes.values())),
+)
+def test_a_genuine_body_under_another_event_s_attributes_is_invalid(changes: dict[str, str]) -> None:
+    """Attributes are not signed: whoever can write to the queue must not make a creation a deletion."""
+    assert read(**changes).verification is Verification.INVALID
+    assert Event.from_message(BODY, {**SENT.attributes, **changes}).verification is Verification.UNVERIFIABLE
+
+
+def test_the_time_of_a_valid_event_is_that_of_its_body() -> None:
+    """Whatever stands beside it, and also where nothing does."""
+    for time in ("2031-01-01T00:00:00Z", None):
+        assert (read(time=time).verification, read(time=time).time) == (Verification.VALID, SENT.attributes["time"])
+    body = b"{}"
+    sent = QueueMessage.of_event(body, Envelope.parse(body), signature(body))
+    dated = Event.from_message(body, {**sent.attributes, "time": "2031-01-01T00:00:00Z"}, keys=[KEY])
+    assert (dated.verification, dated.time) == (Verification.VALID, None)
+
+
+def test_a_body_that_is_no_envelope_keeps_its_verdict() -> None:
+    """One that a person released: its source is unknown and its type unclassified, and nothing else may stand there."""
+    sent = QueueMessage.of_unreadable(b"[]", signature(b"[]"))
+    assert Event.from_message(b"[]", sent.attributes, keys=[KEY]).verification is Verification.VALID
+    forged = {**sent.attributes, "type": "eu.dastra.TaskCreation"}
+    assert Event.from_message(b"[]", forged, keys=[KEY]).verification is Verification.INVALID
+
+
+def reconciled(**attributes: str) -> dict[str, str]:
+    """The attributes of an event that was rebuilt from Dastra's log."""
+    return {
         "id": hashlib.sha256(b"log:00000000-0000-4000-8000-000000000001").hexdigest(),
         "source": "urn:dastra:reconcile:4242",
         "type": "eu.dastra.TaskCreation",
         "specversion": "1.0",
+        **attributes,
     }
-    found = Event.from_message(BODY, attributes, keys=[KEY])
+
+
+def test_a_reconciled_event_is_unverifiable_and_not_invalid() -> None:
+    """It was rebuilt from Dastra's log: no signature, and an id that names the log's entry and not the body."""
+    found = Event.from_message(BODY, reconciled(), keys=[KEY])
     assert found.verification is Verification.UNVERIFIABLE
-    assert found.id == attributes["id"]
+    assert found.id == reconciled()["id"]
     assert found.envelope == Envelope.parse(BODY)
+
+
+@pytest.mark.parametrize("body", [BODY, b"{}"], ids=["right", "wrong"])
+def test_a_reconciled_event_is_never_signed(body: bytes) -> None:
+    """Nobody checks its id, so a signed body under its source would be a genuine event again, under any id."""
+    attributes = reconciled(signature=signature(BODY))
+    assert Event.from_message(body, attributes, keys=[KEY]).verification is Verification.INVALID
+    assert Event.from_message(body, attributes).verification is Verification.UNVERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -367,6 +432,56 @@ def test_an_error_is_a_value_error_and_shows_nothing_of_the_body() -> None:
         Event.from_sqs(changed)
     assert isinstance(raised.value, EventError)
     assert "planted" not in str(raised.value)
+
+
+# Samples
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        sample().body,
+        DoctorSender("invented").body(),
+        DoctorSender("invented").large(),
+        b"\xef\xbb\xbf" + sample().body,
+        event(sample="x"),
+    ],
+    ids=["send", "doctor", "doctor's large one", "with a mark of byte order", "one of one's own"],
+)
+def test_a_sample_of_the_command_line_is_one(body: bytes) -> None:
+    """By the field that it has and Dastra's events have not, also where the body came through the store."""
+    assert Event.from_message(body, message(body).attributes, keys=[KEY]).is_sample
+    pointer = message(body).as_pointer(PLACE)
+    assert Event.from_message(pointer.body, pointer.attributes, keys=[KEY], fetch=lambda _: body).is_sample
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BODY,
+        *(event(sample=value) for value in (None, False, True, 0, 7, "", [], ["x"], {}, {"x": 1})),
+        event(data={"sample": "x"}),
+        event(Sample="x"),
+        event(samples="x", sample_="x"),
+        b'["sample"]',
+        b'"sample"',
+        b"sample",
+        b"\xff",
+        b"",
+    ],
+    ids=lambda body: ascii(body[-24:]),
+)
+def test_what_is_no_sample_is_none(body: bytes) -> None:
+    """An event is dropped for text in that one field at the top, and for nothing else that Dastra may come to send."""
+    sent = QueueMessage.of_unreadable(body, signature(body))
+    assert not Event.from_message(body, sent.attributes, keys=[KEY]).is_sample
+
+
+def test_a_sample_says_so_however_it_came() -> None:
+    """Whether it is one does not hang on its signature: look at that first."""
+    body = json.dumps({"sample": "x"}).encode()
+    found = Event.from_message(body, {"id": event_id(body), "source": "x", "type": "x"}, keys=[KEY])
+    assert (found.is_sample, found.verification) == (True, Verification.INVALID)
 
 
 # From Pub/Sub and Service Bus, whose SDKs are not needed to tell: only the shapes of their messages matter
