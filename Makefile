@@ -66,7 +66,13 @@ destroy-gcp: ## Remove what deploy-gcp made (PROJECT=id ARGS=--dry-run)
 
 .PHONY: deploy-azure
 deploy-azure: ## Deploy to Azure with azd (docs/deploy-azure.md)
-	azd up $(ARGS)
+	@azd up $(ARGS) || { \
+		azd env get-value WEBHOOK_URL $(ARGS) --no-prompt </dev/null >/dev/null 2>&1 || exit 1; \
+		echo "azd stopped after it had made the resources. A role that was just given may not be known everywhere yet:" >&2; \
+		echo "the code is deployed once more in two minutes (Ctrl+C to leave it)." >&2; \
+		sleep 120; \
+		azd deploy $(ARGS); \
+	}
 
 .PHONY: try-aws
 try-aws: $(READY) ## Deploy to a local AWS as it is, send, read the queue, delete: no account needed

@@ -20,7 +20,7 @@ def managed_identity() -> TokenCredential:
     """The one credential of this process, which keeps its tokens. Making it does no I/O.
 
     Not ``DefaultAzureCredential``: on a server it may only ever be the identity that the deployment gave rights to.
-    ``AZURE_CLIENT_ID`` names a user-assigned one.
+    ``AZURE_CLIENT_ID`` names it: the templates make one beside the app, which has none of its own.
     """
     with _lock:
         if not _shared:

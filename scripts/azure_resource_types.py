@@ -24,8 +24,24 @@ TARGET = ROOT / "tests/deploy/data/azure-resource-types.json"
 REQUIRED, READ_ONLY = 1, 2  # bits of a property's `flags`
 SCALARS = {"StringType": "string", "IntegerType": "int", "BooleanType": "bool"}
 TEXT: dict[str, Any] = {"type": "string"}
-# Its definition is not part of every extract, and it is this small.
+NUMBER: dict[str, Any] = {"type": "int"}
+# Their definitions are not part of every extract. A group's is this small; of a table's it is what is set here.
 BY_HAND: dict[str, Any] = {
+    "Microsoft.OperationalInsights/workspaces/tables@2023-09-01": {
+        "type": "object",
+        "properties": {
+            "name": {**TEXT, "required": True},
+            "properties": {
+                "type": "object",
+                "properties": {
+                    "plan": {"enum": ["Basic", "Analytics"], "open": True},
+                    "retentionInDays": NUMBER,
+                    "totalRetentionInDays": NUMBER,
+                    "archiveRetentionInDays": {**NUMBER, "readonly": True},
+                },
+            },
+        },
+    },
     "Microsoft.Resources/resourceGroups@2024-11-01": {
         "type": "object",
         "properties": {
@@ -34,7 +50,7 @@ BY_HAND: dict[str, Any] = {
             "managedBy": TEXT,
             "tags": {"type": "object", "properties": {}, "additional": TEXT},
         },
-    }
+    },
 }
 
 Tree = dict[str, Any]

@@ -4,9 +4,10 @@
     python scripts/smoke_azure.py --subscription ID               asks first; about 20 minutes, cents
 
 It needs azd and az, both signed in, and the right to create resources and assign roles. In order: the Bicep compiler;
-`azd up`; before there is a key, an unsigned request (401) and a signed one (503); an invented key into the vault; then
-genuine events plain, in chunks, too large for the queue, and no JSON (held), each read back; what must be refused; the
-log and every alarm's query on what was logged; `azd down`, also after a failure.
+`azd up`, again where a role is not known everywhere yet; before there is a key, an unsigned request (401) and a signed
+one (503); an invented key into the vault; then genuine events plain, in chunks, too large for the queue, and no JSON
+(held), each read back; what must be refused; the log and every alarm's query on what was logged; `azd down`, also after
+a failure. The azd environment that was the default before is so again.
 
 Whoever wrote this had no subscription at hand: nothing of it has been run against Azure. What the project's own tests
 cannot know is what this is for: whether Azure takes the templates, the roles are enough, and lines arrive as queries
@@ -45,6 +46,9 @@ Json = dict[str, Any]
 NEVER_RUN: Final = "This script has never been run against a real subscription."
 PATIENCE_SECONDS: Final = 600
 """Roles and log lines take minutes to be everywhere."""
+DEPLOYMENTS: Final = 3
+PAUSE_SECONDS: Final = 120
+"""Between two attempts to deploy: a role that the first one gave may open nothing yet."""
 LOGS: Final = "https://api.loganalytics.azure.com/v1/workspaces"
 
 
@@ -69,17 +73,50 @@ class Smoke:
             SmokeError: a step failed; the deployment is deleted all the same, unless ``keep``.
         """
         self._command(["az", "bicep", "build", "--file", "infra/azure/main.bicep", "--stdout"])
+        default = self._default()
         self._azd("env", "new", self.name, "--subscription", self.subscription, "--location", self.region)
-        # This machine's address is on no list, and its events must reach the queue all the same.
-        self._azd("env", "set", "SOURCE_IP_MODE", "observe")
         try:
-            self._azd("up")
+            # This machine's address is on no list, and its events must reach the queue all the same.
+            self._azd("env", "set", "SOURCE_IP_MODE", "observe")
+            self._deploy()
             self._use(json.loads(self._azd("env", "get-values", "--output", "json") or "{}"))
         finally:
+            self._leave(default)
+
+    def _leave(self, default: str) -> None:
+        """Delete what was made, and leave azd as it was."""
+        try:
             if self.keep:
                 say(f"Kept. Delete it with: azd down --purge --environment {self.name}")
             else:
                 self._azd("down", "--force", "--purge")
+        finally:
+            # A new environment is the default one, and whoever works here would deploy there next.
+            if default:
+                self._azd("env", "select", default)
+        if not self.keep:
+            self._azd("env", "remove", self.name, "--force")
+
+    def _default(self) -> str:
+        """The azd environment that is used where none is named; empty for none."""
+        listed = self._azd("env", "list", "--output", "json")
+        if self.dry_run:
+            return "YOURS"
+        return next((str(found["Name"]) for found in json.loads(listed) or () if found["IsDefault"]), "")
+
+    def _deploy(self) -> None:
+        for attempt in range(1, DEPLOYMENTS + 1):
+            try:
+                self._azd("up")
+            except subprocess.CalledProcessError as error:
+                say(str(error.stdout)[-2000:])
+                if attempt == DEPLOYMENTS:
+                    raise
+                say(f"  attempt {attempt} of {DEPLOYMENTS} failed; a role may not be known everywhere yet")
+                say(f"  again in {PAUSE_SECONDS} seconds")
+                time.sleep(PAUSE_SECONDS)
+            else:
+                return
 
     def _use(self, values: Mapping[str, str]) -> None:
         url = values.get("WEBHOOK_URL", "https://func-dastra.azurewebsites.net/api/receive")
@@ -171,8 +208,9 @@ class Smoke:
         return True
 
     def _azd(self, *arguments: str) -> str:
-        new = arguments[:2] == ("env", "new")
-        return self._command(["azd", *arguments, *(() if new else ("--environment", self.name)), "--no-prompt"])
+        # These say which one by themselves, or mean all.
+        named = arguments[0] == "env" and arguments[1] in ("list", "new", "remove", "select")
+        return self._command(["azd", *arguments, *(() if named else ("--environment", self.name)), "--no-prompt"])
 
     def _command(self, command: Sequence[str]) -> str:
         say(f"$ {shlex.join(command)}")

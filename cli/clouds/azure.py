@@ -32,7 +32,8 @@ _LOOK_UP_SECONDS: Final = 60
 _LOG_IN: Final = "Log in to Azure first: az login (or azd auth login)."
 _ROLES: Final = (
     "Your Azure identity may not do this. It needs data roles on the deployment's parts, which an owner has not by "
-    "themselves: Storage Blob Data Contributor, Azure Service Bus Data Sender, Key Vault Secrets Officer."
+    "themselves: Storage Blob Data Contributor, Azure Service Bus Data Sender, Key Vault Secrets Officer. "
+    "azd up gives them to whoever deploys, and roles take up to ten minutes to work: then try again."
 )
 _ADVICE: Final = {
     "CredentialUnavailableError": _LOG_IN,

@@ -59,6 +59,8 @@ class Services:
         self._number: Final = itertools.count(1)
         self.tokens: Final[list[str]] = []
         """The resource of every token that was asked for."""
+        self.clients: Final[list[str]] = []
+        """The identity for which it was asked, by its client id; empty for the app's own."""
 
     # -- from the outside ----------------------------------------------------------------------------------------------
 
@@ -124,6 +126,7 @@ class Services:
             return JSONResponse({"error": "invalid_request", "error_description": "no identity header"}, 400)
         resource = request.query_params.get("resource", "")
         self.tokens.append(resource)
+        self.clients.append(request.query_params.get("client_id", ""))
         expires = int(time.time()) + 24 * 3600
         claims = json.dumps({"aud": resource, "exp": expires}).encode()
         token = f"local.{base64.urlsafe_b64encode(claims).decode()}.token"

@@ -79,7 +79,7 @@ param apiUrl string = 'https://api.dastra.eu'
 @allowed(['quarantine', 'observe', 'reject', 'off'])
 param sourceIpMode string = 'quarantine'
 
-@description('Addresses and networks (CIDR), separated by commas. Empty: the eight addresses that Dastra published on 2023-01-05 and has since withdrawn. More are accepted later with: dastra-webhooks addresses accept.')
+@description('Addresses and networks (CIDR), separated by commas. Empty: the eight addresses that Dastra published on 2023-01-05 and has since withdrawn. none: nobody, until you accept somebody with: dastra-webhooks addresses accept.')
 param sourceIpAllowlist string = ''
 
 @description('How many proxies in front of the function write X-Forwarded-For, the front end of Azure included. 1 unless you put one there.')
@@ -210,13 +210,46 @@ module logs 'modules/logs.bicep' = {
   }
 }
 
-module receiver 'modules/receiver.bicep' = {
+module identity 'modules/identity.bicep' = {
   scope: group
-  name: 'receiver'
+  name: 'identity'
   params: {
     location: location
     tags: tags
     token: token
+  }
+}
+
+module access 'modules/access.bicep' = {
+  scope: group
+  name: 'access'
+  params: {
+    namespaceName: queue.outputs.namespaceName
+    queueName: queue.outputs.queueName
+    accountName: store.outputs.accountName
+    containerName: store.outputs.containerName
+    hostAccountName: store.outputs.hostAccountName
+    vaultName: keys.outputs.vaultName
+    insightsName: logs.outputs.insightsName
+    receiverPrincipalId: identity.outputs.principalId
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    consumerPrincipalId: consumerPrincipalId
+    consumerPrincipalType: consumerPrincipalType
+  }
+}
+
+module receiver 'modules/receiver.bicep' = {
+  scope: group
+  name: 'receiver'
+  // A role takes minutes to be known everywhere: at least those in which the app is made, and then the upload needs it.
+  dependsOn: [access]
+  params: {
+    location: location
+    tags: tags
+    token: token
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
     insightsName: logs.outputs.insightsName
     hostAccountName: store.outputs.hostAccountName
     packageContainerName: store.outputs.packageContainerName
@@ -246,22 +279,14 @@ module receiver 'modules/receiver.bicep' = {
   }
 }
 
-module access 'modules/access.bicep' = {
+module logRetention 'modules/retention.bicep' = {
   scope: group
-  name: 'access'
+  name: 'log-retention'
+  // Late, since a workspace that was just made may still refuse it as not active.
+  dependsOn: [receiver]
   params: {
-    namespaceName: queue.outputs.namespaceName
-    queueName: queue.outputs.queueName
-    accountName: store.outputs.accountName
-    containerName: store.outputs.containerName
-    hostAccountName: store.outputs.hostAccountName
-    vaultName: keys.outputs.vaultName
-    insightsName: logs.outputs.insightsName
-    receiverPrincipalId: receiver.outputs.principalId
-    operatorPrincipalId: operatorPrincipalId
-    operatorPrincipalType: operatorPrincipalType
-    consumerPrincipalId: consumerPrincipalId
-    consumerPrincipalType: consumerPrincipalType
+    workspaceName: logs.outputs.workspaceName
+    retentionDays: logRetentionDays
   }
 }
 
@@ -337,4 +362,4 @@ output LOG_WORKSPACE_ID string = logs.outputs.workspaceCustomerId
 output WORKBOOK_URL string = 'https://portal.azure.com/#resource${workbook.outputs.id}/workbook'
 
 @description('Creates the webhook in Dastra, with its key in the vault. By hand: create it, then dastra-webhooks key set.')
-output NEXT_STEP string = 'export DASTRA_CLOUD=azure DASTRA_STACK=${environmentName} && dastra-webhooks register --workspace ID --all'
+output NEXT_STEP string = 'export DASTRA_CLOUD=azure DASTRA_STACK=${environmentName} && .venv/bin/dastra-webhooks register --workspace ID --all'

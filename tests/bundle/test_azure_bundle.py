@@ -14,14 +14,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from packaging.markers import Marker
 
 from cli.local.azure_emulator import AzureEmulator
-from scripts import build_azure
+from scripts import build_azure, bundles
 from tests import planted
 from tests.contract.bypass import NAME
 from tests.planted import KEY, OTHER_KEY
@@ -165,9 +167,67 @@ def test_every_requirement_is_one_version_with_hashes(folder: Path) -> None:
     assert not names & {"aiohttp", "boto3", "fastapi", "google-cloud-pubsub", "httpx", "pytest", "typer"}
 
 
+def test_requirements_are_those_of_the_functions_python(folder: Path) -> None:
+    """What the lock holds for CPython 3.13 on Linux, its conditions read by another library, and no condition left."""
+    where = {
+        "implementation_name": "cpython", "platform_python_implementation": "CPython", "platform_machine": "x86_64",
+        "os_name": "posix", "sys_platform": "linux", "platform_system": "Linux",
+        "python_version": build_azure.RUNTIME, "python_full_version": f"{build_azure.RUNTIME}.0", "extra": "",
+    }  # fmt: skip
+    entry = re.compile(r"^([a-z0-9.-]+==[^\s;]+)(?: ; ([^\\]+))? \\$", re.MULTILINE)
+    locked = entry.findall(bundles.export("azure", "requirements.txt"))
+    assert any(condition for _, condition in locked)
+    wanted = {pinned for pinned, condition in locked if not condition or Marker(condition).evaluate(where)}
+    lines = [line for line in (folder / "requirements.txt").read_text().splitlines() if not line.startswith(" ")]
+    assert {line.removesuffix(" \\") for line in lines} == wanted
+
+
+def test_another_python_refuses_the_requirements(folder: Path) -> None:
+    """A build on a wrong Python fails and says so, where it would leave out what an import then looks for."""
+    if sys.version_info >= (3, 13):
+        pytest.skip("needs an older Python than the function's: run it with `make test PYTHON=python3.12`")
+    uv = [sys.executable, str(build_azure.ROOT / "scripts" / "uv.py"), "pip", "install", "--dry-run", "--quiet"]
+    install = [*uv, "--require-hashes", "--python", sys.executable, "--requirement", str(folder / "requirements.txt")]
+    run = subprocess.run(install, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "does not satisfy Python>=3.13" in " ".join(run.stderr.split())
+
+
 def test_the_same_code_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """Two builds are equal, file by file."""
     assert build_azure.digest(build_azure.build(tmp_path / "again").folder) == build_azure.digest(folder)
+
+
+def test_a_build_that_changes_nothing_touches_nothing(tmp_path: Path) -> None:
+    """The directory stays the very same, since somebody may be reading it; and one with another file is replaced."""
+    target = tmp_path / "built"
+    build_azure.build(target)
+    before = target.stat().st_ino
+    build_azure.build(target)
+    assert target.stat().st_ino == before
+    (target / "left-over").touch()
+    build_azure.build(target)
+    assert target.stat().st_ino != before
+    assert not (target / "left-over").exists()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_builds_at_once_do_not_harm_each_other(tmp_path: Path) -> None:
+    """None fails, and what is there in the end is one of theirs, whole."""
+    target = tmp_path / "built"
+
+    def put(number: int) -> None:
+        scratch = tmp_path / f"scratch-{number}"
+        for turn in range(40):
+            staged = scratch / f"staged-{turn}"
+            staged.mkdir(parents=True)
+            (staged / "who").write_text(f"{number}-{turn}")
+            build_azure._put(staged, target, build_azure.digest(staged))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(8)))
+    assert [path.name for path in target.iterdir()] == ["who"]
+    assert (target / "who").read_text().endswith("-39")
 
 
 def test_the_worker_indexes_both_functions(worker: Worker) -> None:

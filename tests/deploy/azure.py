@@ -24,7 +24,7 @@ from core.redrive import EXPIRY_WARNING_SECONDS
 from core.settings import NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError
 from core.watch_settings import API_URL, WatchSettings
 from tests.deploy import resource_types
-from tests.deploy.bicep import BicepError, Deployment, Resource, deploy, templates
+from tests.deploy.bicep import BicepError, Deployment, Resource, computed, deploy, templates
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 INFRA: Final = ROOT / "infra/azure"
@@ -48,6 +48,7 @@ MOST: Final[Tree] = {
     "maxBodyBytes": 1048576,
     "instanceMemoryMB": 512,
     "alwaysReadyInstances": 2,
+    "logRetentionDays": 60,
     "vaultPurgeProtection": True,
     "storageRedundancy": "Standard_LRS",
     "httpForm": "classic",
@@ -138,6 +139,8 @@ CONTAINER: Final = "Microsoft.Storage/storageAccounts/blobServices/containers"
 ACCOUNT: Final = "Microsoft.Storage/storageAccounts"
 VAULT: Final = "Microsoft.KeyVault/vaults"
 INSIGHTS: Final = "Microsoft.Insights/components"
+IDENTITY: Final = "Microsoft.ManagedIdentity/userAssignedIdentities"
+SITE: Final = "Microsoft.Web/sites"
 RECEIVER: Final = {
     ("Azure Service Bus Data Sender", QUEUE),
     ("Storage Blob Data Contributor", CONTAINER),
@@ -155,11 +158,14 @@ CONSUMER: Final = {("Azure Service Bus Data Receiver", QUEUE), ("Storage Blob Da
 
 
 def roles(made: Deployment, params: Tree) -> list[str]:
-    """Roles that are not exactly those that receiver, operator and consumer need, or stand on more than they need."""
+    """Roles that are not exactly those that receiver, operator and consumer need, or stand on more than they need.
+
+    Or that the receiver gets only when it is there already: it takes minutes until such a role opens anything.
+    """
     found = []
     ids = {resource.id: resource for resource in made.resources}
-    receiver = next((app for app in made.of("Microsoft.Web/sites")), None)
-    principal = _principal(made)
+    before = made.before(made.one(SITE).module)
+    principal = computed(made.one(IDENTITY), "properties.principalId")
     wanted = {
         principal: RECEIVER,
         params.get("operatorPrincipalId") or "nobody": OPERATOR,
@@ -180,6 +186,8 @@ def roles(made: Deployment, params: Tree) -> list[str]:
             found.append(f"{assignment.symbol}: {role} stands on {assignment.scope}, which is nothing of ours")
             continue
         given.setdefault(properties["principalId"], set()).add((role, on.type))
+        if assignment.module not in before:
+            found.append(f"{assignment.symbol}: the app may be there before its roles")
         if properties.get("principalType") is None:
             found.append(f"{assignment.symbol}: without principalType Azure may not find a new identity")
         if role == "Storage Blob Data Owner" and on.name == _events_account(made):
@@ -188,14 +196,9 @@ def roles(made: Deployment, params: Tree) -> list[str]:
             condition = properties.get("condition") or ""
             if ADDRESSES_PREFIX not in condition or condition.count("ActionMatches") < 3:
                 found.append(f"{assignment.symbol}: the receiver may accept addresses by itself")
-    if receiver is None or given != wanted:
+    if given != wanted:
         found.append(f"roles are {given}, wanted {wanted}")
     return found
-
-
-def _principal(made: Deployment) -> str:
-    receives = [a for a in made.of("Microsoft.Authorization/roleAssignments") if a.symbol == "receiverSends"]
-    return str(receives[0].body["properties"]["principalId"]) if receives else "?"
 
 
 def _events_account(made: Deployment) -> str:
@@ -219,9 +222,9 @@ def closed(made: Deployment) -> list[str]:
         (VAULT, "accessPolicies", None),
         (INSIGHTS, "DisableLocalAuth", True),
         ("Microsoft.OperationalInsights/workspaces", "features.disableLocalAuth", True),
-        ("Microsoft.Web/sites", "httpsOnly", True),
-        ("Microsoft.Web/sites", "siteConfig.minTlsVersion", "1.2"),
-        ("Microsoft.Web/sites", "functionAppConfig.deployment.storage.authentication.type", "SystemAssignedIdentity"),
+        (SITE, "httpsOnly", True),
+        (SITE, "siteConfig.minTlsVersion", "1.2"),
+        (SITE, "functionAppConfig.deployment.storage.authentication", _upload(made)),
         ("Microsoft.Web/sites/basicPublishingCredentialsPolicies", "allow", False),
     ]
     for type_, path, value in must:
@@ -241,10 +244,33 @@ def closed(made: Deployment) -> list[str]:
     for name, value in app_settings(made).items():
         if re.search(r"AccountKey|SharedAccess|SignatureKeys?=", value) or name == f"{PREFIX}SIGNATURE_KEYS":
             found.append(f"the setting {name} holds a secret")
-    site = made.one("Microsoft.Web/sites").body["properties"]["siteConfig"]
+    app = made.one(SITE).body
+    site = app["properties"]["siteConfig"]
     if site["ipSecurityRestrictions"] and site["ipSecurityRestrictionsDefaultAction"] != "Deny":
         found.append("Front Door can be passed by")
-    return found
+    if app["identity"] != {"type": "UserAssigned", "userAssignedIdentities": {made.one(IDENTITY).id: {}}}:
+        found.append(f"the app is {app['identity']}, not the one identity that has the roles")
+    return found + list(_unnamed(made))
+
+
+def _upload(made: Deployment) -> Tree:
+    """As whom the platform writes and reads the package."""
+    return {"type": "UserAssignedIdentity", "userAssignedIdentityResourceId": made.one(IDENTITY).id}
+
+
+def _unnamed(made: Deployment) -> Iterator[str]:
+    """Who asks for a token without naming the identity: no platform picks one by itself that is not the app's own."""
+    client = computed(made.one(IDENTITY), "properties.clientId")
+    settings = app_settings(made)
+    wanted = {
+        "AzureWebJobsStorage__credential": "managedidentity",
+        "AzureWebJobsStorage__clientId": client,
+        "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": f"Authorization=AAD;ClientId={client}",
+        "AZURE_CLIENT_ID": client,
+    }
+    for name, value in wanted.items():
+        if settings.get(name) != value:
+            yield f"the setting {name} does not name the identity"
 
 
 _HOLDS_A_KEY: Final = re.compile(
@@ -323,7 +349,7 @@ def runs(made: Deployment, params: Tree) -> list[str]:
             found.append("behind Front Door the caller is the second element from the right")
     except SettingsError as error:
         found.append(str(error))
-    app = made.one("Microsoft.Web/sites").body
+    app = made.one(SITE).body
     scale = app["properties"]["functionAppConfig"]["scaleAndConcurrency"]
     if settings.get("HTTP_FORM") != params.get("httpForm", "streaming"):
         found.append("the form of the HTTP function does not arrive")
@@ -378,7 +404,7 @@ def host(content: Tree, made: Deployment) -> list[str]:
         for category in ("default", "Host.Results", "Function")
         if levels.get(category) not in ("Information", "Debug", "Trace")
     ]
-    scale = made.one("Microsoft.Web/sites").body["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+    scale = made.one(SITE).body["properties"]["functionAppConfig"]["scaleAndConcurrency"]
     http = content["extensions"]["http"]
     if http["maxConcurrentRequests"] != scale["triggers"]["http"]["perInstanceConcurrency"]:
         found.append("maxConcurrentRequests is another number than the platform's concurrency")
@@ -404,6 +430,31 @@ def seconds(duration: str) -> int:
         raise ValueError(duration)
     days, hours, minutes, rest = (int(part or 0) for part in match.groups())
     return int(timedelta(days=days, hours=hours, minutes=minutes, seconds=rest).total_seconds())
+
+
+LOG_TABLES: Final = {
+    "AppAvailabilityResults", "AppBrowserTimings", "AppDependencies", "AppEvents", "AppExceptions", "AppMetrics",
+    "AppPageViews", "AppPerformanceCounters", "AppRequests", "AppSystemEvents", "AppTraces",
+}  # fmt: skip
+"""Those that Azure keeps for 90 days by itself ("Manage data retention in a Log Analytics workspace")."""
+LOG_DAYS: Final = 30
+
+
+def logs_kept(made: Deployment, params: Tree) -> Iterator[str]:
+    """What keeps logs for other than the days that the parameter says."""
+    days = params.get("logRetentionDays", LOG_DAYS)
+    workspace = made.one("Microsoft.OperationalInsights/workspaces")
+    properties = workspace.body["properties"]
+    if properties["retentionInDays"] != days or properties["features"]["immediatePurgeDataOn30Days"] != (days == 30):
+        yield f"the workspace keeps logs for other than {days} days"
+    tables = {table.name: table for table in made.of("Microsoft.OperationalInsights/workspaces/tables")}
+    if tables.keys() != LOG_TABLES:
+        yield f"Azure's own 90 days are left to {sorted(LOG_TABLES - tables.keys())}"
+    for name, table in tables.items():
+        if table.body["properties"] != {"retentionInDays": days, "totalRetentionInDays": days}:
+            yield f"{name} is kept for other than {days} days"
+        if table.id != f"{workspace.id}/tables/{name}" or made.one(SITE).module not in made.before(table.module):
+            yield f"{name} is not of our workspace, or is set before that can be active"
 
 
 def retention(made: Deployment) -> list[str]:
@@ -469,7 +520,7 @@ LOG_ALARMS: Final = {
 }
 CHECK_ALARMS: Final = {"webhook_errors", "webhook_blocked", "webhook_check_failed"}
 METRIC_ALARMS: Final = {
-    "platform_error_5xx": ("Microsoft.Web/sites", "Http5xx"),
+    "platform_error_5xx": (SITE, "Http5xx"),
     "dead_letters": ("Microsoft.ServiceBus/namespaces", "DeadletteredMessages"),
     "unread": ("Microsoft.ServiceBus/namespaces", "ActiveMessages"),
 }
@@ -538,7 +589,7 @@ def alarms(made: Deployment, params: Tree) -> list[str]:
             or seconds(properties["evaluationFrequency"]) not in METRIC_FREQUENCIES
         ):
             found.append(f"{rule.name}: Azure refuses the window or the frequency")
-        if scope is not None and scope.type != "Microsoft.Web/sites":
+        if scope is not None and scope.type != SITE:
             (dimension,) = criterion["dimensions"] or [{}]
             if dimension != {"name": "EntityName", "operator": "Include", "values": [made.one(QUEUE).name]}:
                 found.append(f"{rule.name} watches other queues too")
@@ -598,7 +649,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "roles": roles,
     "closed": lambda made, _: closed(made),
     "runs": runs,
-    "retention": lambda made, _: retention(made),
+    "retention": lambda made, params: [*retention(made), *logs_kept(made, params)],
     "alarms": alarms,
 }
 """Every rule over a deployment, by the name that tests show."""

@@ -76,11 +76,15 @@ class Resource:
 
 @dataclass(slots=True)
 class Deployment:
-    """What a template makes. ``reads`` are values that only Azure knows: type with version, and path."""
+    """What a template makes. ``reads`` are values that only Azure knows: type with version, and path.
+
+    ``waits`` are the modules that each module waits for, because it says so or takes their outputs.
+    """
 
     resources: list[Resource] = field(default_factory=list)
     outputs: Tree = field(default_factory=dict)
     reads: set[tuple[str, str]] = field(default_factory=set)
+    waits: dict[str, set[str]] = field(default_factory=dict)
 
     def of(self, type_: str) -> list[Resource]:
         """The resources of a type."""
@@ -90,6 +94,11 @@ class Deployment:
         """The only resource of a type."""
         (resource,) = self.of(type_)
         return resource
+
+    def before(self, module: str) -> set[str]:
+        """The modules that are whole when a module begins."""
+        direct = self.waits.get(module, set())
+        return direct.union(*map(self.before, direct))
 
 
 class Template:
@@ -218,6 +227,8 @@ def _names(node: Node | None, local: frozenset[str]) -> Iterator[tuple[Node, fro
     if node.type == "identifier":
         yield node, local
     elif node.type == "object_property":
+        if node.named_children[0].type == "string":
+            yield from _names(node.named_children[0], local)
         yield from _names(_value_of(node), local)
     elif node.type == "call_expression":
         yield from _names(node.child_by_field_name("arguments"), local)
@@ -368,6 +379,12 @@ class Evaluation:
 
     def _module(self, declaration: Declaration) -> Tree:
         body = self.value(declaration.value)
+        unknown = sorted(body.keys() - {"dependsOn", "name", "params", "scope"})
+        if unknown:
+            where = f"{self.template.path.name}:{declaration.line}"
+            raise BicepError(f"{where}: no property of a module is called {', '.join(unknown)}")
+        named = {_text(node) for node, _ in _names(declaration.value, frozenset())}
+        self.deployment.waits[declaration.name] = named & self.template.modules.keys()
         scope = body.get("scope")
         template = Template((self.template.path.parent / declaration.subject).resolve())
         if template.root.has_error:
@@ -459,7 +476,7 @@ class Evaluation:
             if node.type != "object_property":
                 raise BicepError(f"{self.template.where(node)}: {node.type} is more than this front end knows")
             key, value = node.named_children[0], _value_of(node)
-            name = _literal(key) if key.type == "string" else _text(key)
+            name = self._string(key) if key.type == "string" else _text(key)
             if name in made:
                 raise BicepError(f"{self.template.where(node)}: {name} stands twice")
             made[name] = self.value(value)
@@ -555,10 +572,11 @@ def _uuid(*parts: str) -> str:
 
 
 _COMPUTED: Final[Mapping[str, Callable[[str], str]]] = {
-    "identity.principalId": _uuid,
     "properties.ConnectionString": lambda name: f"InstrumentationKey={_uuid(name)}",
+    "properties.clientId": lambda name: _uuid(name, "client"),
     "properties.customerId": _uuid,
     "properties.defaultHostName": lambda name: f"{name}.azurewebsites.net",
+    "properties.principalId": lambda name: _uuid(name, "principal"),
     "properties.primaryEndpoints.blob": lambda name: f"https://{name}.blob.core.windows.net/",
     "properties.vaultUri": lambda name: f"https://{name}.vault.azure.net/",
 }
@@ -577,6 +595,11 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "union": lambda *objects: {name: value for part in objects for name, value in part.items()},
     "uniqueString": _unique,
 }
+
+
+def computed(resource: Resource, path: str) -> str:
+    """What Azure sets on a resource, as an expression that names it reads it here."""
+    return _COMPUTED[path](resource.name)
 
 
 def deploy(main: Path, params: Tree) -> Deployment:

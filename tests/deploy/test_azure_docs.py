@@ -51,6 +51,24 @@ def test_the_guide_counts_alarms_as_they_are() -> None:
     assert f"the {words[len(made.of(RULE))]} searches of the log" in GUIDE
 
 
+def test_the_guide_tells_the_webhooks_address_from_azds() -> None:
+    """It warns of the bare host, and names the path that the output has."""
+    host, _, path = str(deployment("least").outputs["WEBHOOK_URL"]).removeprefix("https://").partition("/")
+    (warned,) = re.findall(
+        r"\*\*The address that azd shows by itself, `https://([\w-]+)….*?/`, is not the\s+webhook's\*\*", GUIDE
+    )
+    assert host.startswith(warned)
+    assert f"the receiver is at `/{path}` below it" in GUIDE
+
+
+def test_the_guide_says_how_long_the_log_is_kept() -> None:
+    """As many days as every table of a deployment without further parameters has."""
+    tables = deployment("least").of("Microsoft.OperationalInsights/workspaces/tables")
+    (days,) = {table.body["properties"]["totalRetentionInDays"] for table in tables}
+    assert f"| the log | {days} days, or `LOG_RETENTION_DAYS` |" in GUIDE
+    assert f"| `LOG_RETENTION_DAYS` | `{days}` |" in GUIDE
+
+
 def test_the_guide_says_what_was_not_run() -> None:
     """Nobody may take these templates for tried."""
     assert "Not run: `bicep build`, and\na deployment to a real account" in GUIDE
@@ -63,7 +81,11 @@ def test_a_dry_run_shows_every_command_and_runs_none() -> None:
     commands = [line.split()[1:4] for line in run.stdout.splitlines() if line.startswith("$ ")]
     assert commands[0] == ["az", "bicep", "build"]
     assert ["azd", "up", "--environment"] in commands
-    assert commands[-1][:2] == ["azd", "down"]
+    assert [command[:3] for command in commands[-3:]] == [
+        ["azd", "down", "--force"],
+        ["azd", "env", "select"],
+        ["azd", "env", "remove"],
+    ]
     assert "never been run" in run.stdout
 
 

@@ -56,6 +56,9 @@ def deployment() -> dict[str, Any]:
         for name in METRIC
     ]
     receivers = [{"name": "alarms", "emailAddress": "alarms@example.org", "status": "Enabled"}]
+    roles = [{"name": "Monitoring Reader", "roleId": "43d0d8ad-25c7-4714-9337-8ba259a9fe05"}]
+    # Application Insights makes it by itself; a role of the subscription has no status.
+    azures_own = f"{INSIGHTS}/actionGroups/Application Insights Smart Detection"
     return {
         GRAPH: graph,
         NAMESPACE: {"properties": {"disableLocalAuth": True}},
@@ -73,7 +76,11 @@ def deployment() -> dict[str, Any]:
         f"{INSIGHTS}/scheduledQueryRules": {"value": log},
         f"{INSIGHTS}/metricAlerts": {"value": metric},
         f"{INSIGHTS}/actionGroups": {"value": [
-            {"name": "test-alarms", "properties": {"enabled": True, "emailReceivers": receivers}}]},
+            # Azure answers with resource groups and providers in letters of its own choice.
+            {"id": group.replace("rg-test", "RG-TEST").replace("Insights", "insights"), "name": "test-alarms",
+             "properties": {"enabled": True, "emailReceivers": receivers, "armRoleReceivers": []}},
+            {"id": azures_own, "name": "Application Insights Smart Detection",
+             "properties": {"enabled": True, "emailReceivers": [], "armRoleReceivers": roles}}]},
     }  # fmt: skip
 
 
@@ -98,6 +105,7 @@ def test_a_deployment_by_the_template_passes(api: Api) -> None:
         "alarm-recipients",
     }  # fmt: skip
     assert rows["retention"].found == "queue 4 d, dead letters for ever, claims 50 d, spool and quarantine 30 d"
+    assert rows["alarm-recipients"].found == "1 recipient"
     assert all("api-version" in query for _, query in api.asked)
 
 
@@ -141,11 +149,13 @@ def _rule(place: int, days: int) -> Change:
         (_group(emailReceivers=[]), "alarm-recipients"),
         (_group(enabled=False), "alarm-recipients"),
         (lambda a: a[f"{INSIGHTS}/actionGroups"].update(value=[]), "alarm-recipients"),
+        (lambda a: a[f"{INSIGHTS}/actionGroups"]["value"].pop(0), "alarm-recipients"),
     ],
     ids=[
         "queue-off", "expired-are-lost", "dead-letter", "queue-for-ever", "connection-strings", "short-claims",
         "short-spool", "rule-off", "no-policy", "public-blobs", "account-keys", "public-container", "alarm-gone",
         "alarm-off", "alarm-tells-nobody", "no-receiver", "group-off", "no-group",
+        "azures-own-group",
     ],
 )  # fmt: skip
 def test_a_fault_is_found_by_its_row(api: Api, change: Change, row: str) -> None:

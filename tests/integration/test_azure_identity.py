@@ -36,6 +36,7 @@ from tests.integration.test_azure_queue import QUEUE, failure, message
 pytestmark = pytest.mark.emulator
 
 RESOURCE: Final = "https://servicebus.azure.net"
+CLIENT: Final = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
@@ -68,12 +69,13 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    """The identity endpoint, where the SDK looks for it."""
+    """The identity endpoint, where the SDK looks for it, and the identity that the deployment names."""
     made = Services()
     sock = listen(0)
     with Server(made, sock):
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://{LOOPBACK}:{sock.getsockname()[1]}{IDENTITY_PATH}")
         monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
+        monkeypatch.setenv("AZURE_CLIENT_ID", CLIENT)
         monkeypatch.setattr(identity, "_shared", [])
         yield made
 
@@ -88,7 +90,7 @@ def _is_ours(kind: str, token: str) -> bool:
 
 
 def test_a_token_of_the_managed_identity_opens_the_queue(services: Services, certificate: Path) -> None:
-    """TLS with a verified certificate, a token from the identity endpoint, no key and no connection string anywhere."""
+    """TLS with a verified certificate, a token for the identity that the setting names, no key anywhere."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
     trusted = ssl.create_default_context(cafile=str(certificate))
@@ -113,6 +115,14 @@ def test_a_token_of_the_managed_identity_opens_the_queue(services: Services, cer
         finally:
             queue.close()
     assert [resource.rstrip("/") for resource in services.tokens] == [RESOURCE]
+    assert services.clients == [CLIENT]
+
+
+def test_store_and_vault_are_asked_for_as_the_named_identity(services: Services) -> None:
+    """Every service's token is asked for with the client id: an app without an identity of its own has no other."""
+    for scope in ("https://storage.azure.com/.default", "https://vault.azure.net/.default"):
+        assert managed_identity().get_token(scope).token
+    assert services.clients == [CLIENT, CLIENT]
 
 
 def test_in_the_cloud_the_client_speaks_tls_to_the_namespace() -> None:
@@ -188,11 +198,11 @@ def test_one_question_serves_all_who_wait() -> None:
 
 
 def test_the_credential_is_one_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many threads ask first, there is one, since it keeps the tokens; ``AZURE_CLIENT_ID`` names another."""
+    """However many threads ask first, there is one, since it keeps the tokens."""
     monkeypatch.setattr(identity, "_shared", [])
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token")
     monkeypatch.setenv("IDENTITY_HEADER", "x")
-    monkeypatch.setenv("AZURE_CLIENT_ID", "00000000-0000-4000-8000-000000000001")
+    monkeypatch.setenv("AZURE_CLIENT_ID", CLIENT)
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: managed_identity(), range(32)))
     assert len(found) == 1

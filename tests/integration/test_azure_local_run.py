@@ -263,3 +263,14 @@ def test_every_error_that_needs_a_hand_has_advice() -> None:
         assert azure.advice(code)
     assert azure.advice("ValueError") is None
     assert cloud_module.OUTPUTS[0] == "DASTRA_QUEUE"
+
+
+def test_who_deployed_a_moment_ago_is_told_to_wait() -> None:
+    """What refuses for want of a role says that a new one takes minutes, and not only which."""
+    for code in (
+        "AuthorizationPermissionMismatch",
+        "AuthorizationFailure",
+        "ServiceBusAuthorizationError",
+        "Forbidden",
+    ):
+        assert "up to ten minutes" in str(cloud().advice(code))

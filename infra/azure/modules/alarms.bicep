@@ -138,7 +138,7 @@ var checkAlarms = [
     severity: 1
     window: 'PT30M'
     query: '${lines} | where event == "webhook_check" and toint(line.errors) > 0'
-    description: 'Severity: high. Dastra has counted errors of a webhook; above five it blocks it for good. ${handbook} webhook_errors.'
+    description: 'Severity: high. Dastra has counted errors of a webhook; after five it blocks it for good. ${handbook} webhook_errors.'
   }
   {
     name: 'webhook_blocked'

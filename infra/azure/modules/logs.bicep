@@ -30,6 +30,8 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
     features: {
       disableLocalAuth: true
       enableLogAccessUsingOnlyResourcePermissions: true
+      // Without it Azure may keep for 31 days what it is to keep for 30.
+      immediatePurgeDataOn30Days: retentionDays == 30
     }
   }
 }
@@ -52,5 +54,6 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 output workspaceId string = workspace.id
+output workspaceName string = workspace.name
 output workspaceCustomerId string = workspace.properties.customerId
 output insightsName string = insights.name

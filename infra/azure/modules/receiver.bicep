@@ -9,6 +9,12 @@ param tags object
 @description('What makes names unique.')
 param token string
 
+@description('The identity that it has: the whole id of the resource.')
+param identityId string
+
+@description('The same identity, as those who ask for its tokens name it.')
+param identityClientId string
+
 @description('The Application Insights component.')
 param insightsName string
 
@@ -99,7 +105,10 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   tags: union(tags, { 'azd-service-name': 'receiver' })
   kind: 'functionapp,linux'
   identity: {
-    type: 'SystemAssigned'
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
   }
   properties: {
     serverFarmId: plan.id
@@ -112,7 +121,8 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
           type: 'blobContainer'
           value: '${hostAccount.properties.primaryEndpoints.blob}${packageContainerName}'
           authentication: {
-            type: 'SystemAssignedIdentity'
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
           }
         }
       }
@@ -154,8 +164,11 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
     // By the blob service's URL and not by the account's name: the host then wants no queues and no tables.
     AzureWebJobsStorage__blobServiceUri: hostAccount.properties.primaryEndpoints.blob
     AzureWebJobsStorage__credential: 'managedidentity'
+    AzureWebJobsStorage__clientId: identityClientId
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
-    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD'
+    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD;ClientId=${identityClientId}'
+    // For the receiver's own code. An app may have several identities of this kind, so none is used unless it is named.
+    AZURE_CLIENT_ID: identityClientId
     // Nothing to see at the root, where nobody has business.
     AzureWebJobsDisableHomepage: 'true'
     HTTP_FORM: httpForm
@@ -175,5 +188,4 @@ resource publishingPolicies 'Microsoft.Web/sites/basicPublishingCredentialsPolic
 
 output id string = app.id
 output name string = app.name
-output principalId string = app.identity.principalId
 output webhookUrl string = 'https://${app.properties.defaultHostName}/api/receive'
