@@ -13,15 +13,15 @@ import flask
 
 from core import http
 from core.assembly import assemble
-from core.deadline import process_age
+from core.deadline import Deadline, process_age
 from core.delivery import Delivery
 from core.keys import KeyRing, Keys, StaticKeys
 from core.log import REFUSED, STORE_FAILED, Log, record
 from core.ports import PortError
 from core.receiver import Receiver
-from core.settings import PREFIX, Settings, SettingsError
+from core.settings import PREFIX, Settings, SettingsError, shown
 from gcp_function.gcs_store import GcsStore
-from gcp_function.http import UnreadableError, read_request, write_response
+from gcp_function.http import LateError, UnreadableError, read_request, write_response
 from gcp_function.pubsub_queue import PubsubQueue
 from gcp_function.sdk import Lazy
 from gcp_function.telemetry import RECEIVER, REDRIVE, CloudLog
@@ -39,6 +39,7 @@ _WAITED_SECONDS: Final = 2.0
 _SECONDS: Final = 5.0
 _TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")
 SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+(?:/versions/[^/\s]+)?")
+VALID_SECRET: Final = "valid: projects/PROJECT/secrets/SECRET"  # noqa: S105 - what a secret's name looks like
 _IMPORTED_AT: Final = time.time()
 _STARTED_AT: Final = _IMPORTED_AT - process_age()
 """When this instance was started, in seconds since the epoch. Taken here, since this is imported before the server
@@ -54,12 +55,10 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     settings = Settings.from_env(env)
     faults = []
     if not _TOPIC.fullmatch(settings.queue):
-        faults.append(f"{PREFIX}QUEUE is {settings.queue!r}: valid: a topic's path, projects/PROJECT/topics/TOPIC")
+        faults.append(f"{PREFIX}QUEUE is {shown(settings.queue)}: valid: a topic's path, projects/PROJECT/topics/TOPIC")
     if settings.signature_keys_secret and not SECRET.fullmatch(settings.signature_keys_secret):
-        faults.append(
-            f"{PREFIX}SIGNATURE_KEYS_SECRET is {settings.signature_keys_secret!r}: "
-            "valid: a secret's resource name, projects/PROJECT/secrets/SECRET"
-        )
+        # What stands there may be the key itself, so it is not shown.
+        faults.append(f"{PREFIX}SIGNATURE_KEYS_SECRET is no secret's resource name: {VALID_SECRET}")
     if faults:
         raise SettingsError(faults)
     return settings
@@ -121,20 +120,27 @@ def webhook_function(env: Mapping[str, str]) -> Function:
     keys = known_keys(settings, log)
     instance = Instance(lambda: receiver(settings, log, keys))
 
+    def unreadable(incoming: flask.Request, answer: http.Response, reason: str) -> flask.Response:
+        record(log, REFUSED, reason=reason, status=answer.status)
+        return write_response(answer, incoming, unreadable=True)
+
     def receive(incoming: flask.Request) -> flask.Response:
         arrived_at = time.time()
         log.correlate(http.Headers(incoming.headers.items()))
         parts, received_at = instance.enter(arrived_at)
+        deadline = Deadline.start(settings.time_budget_seconds, time.time() - received_at)
         try:
             request = read_request(
                 incoming,
                 trusted_proxy_hops=settings.trusted_proxy_hops,
                 max_body_bytes=settings.max_body_bytes,
                 received_at=received_at,
+                ends_at=deadline.ends_at,
             )
+        except LateError:
+            return unreadable(incoming, http.UNAUTHORIZED, "late_body")
         except UnreadableError:
-            record(log, REFUSED, reason="unreadable_body", status=http.BAD_REQUEST.status)
-            return write_response(http.BAD_REQUEST, incoming)
+            return unreadable(incoming, http.BAD_REQUEST, "unreadable_body")
         return write_response(parts.receive(request), incoming)
 
     return receive

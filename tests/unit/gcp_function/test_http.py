@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import flask
 import pytest
+from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 from werkzeug.test import EnvironBuilder
 
 from core.http import ACCEPTED, Request
-from gcp_function.http import UnreadableError, read_request, write_response
+from gcp_function import http
+from gcp_function.http import LateError, UnreadableError, read_request, write_response
+from tests.drips import dripping
 
 LIMIT = 100
 
@@ -26,9 +35,10 @@ def incoming(
     return flask.Request(made | environ)
 
 
-def read(request: flask.Request, hops: int = 1) -> Request:
+def read(request: flask.Request, hops: int = 1, seconds: float = 60) -> Request:
     """What becomes of it."""
-    return read_request(request, trusted_proxy_hops=hops, max_body_bytes=LIMIT, received_at=12.5)
+    ends_at = time.monotonic() + seconds
+    return read_request(request, trusted_proxy_hops=hops, max_body_bytes=LIMIT, received_at=12.5, ends_at=ends_at)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -161,3 +171,112 @@ def test_the_rest_is_read_within_bounds() -> None:
         answer = write_response(ACCEPTED, incoming(chunked=True, stream=stream))
         assert b"".join(answer.iter_encoded()) == ACCEPTED.body
     assert endless.taken == 32 * 1024 * 1024
+
+
+@contextmanager
+def connected(start: bytes) -> Iterator[tuple[flask.Request, socket.socket]]:
+    """A request that gunicorn reads from a connection, and the sender's end of that."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + start)
+        parsed = next(RequestParser(Config(), ours, ("127.0.0.1", 1)))
+        lengths = [value for name, value in parsed.headers if name == "CONTENT-LENGTH"]
+        made = EnvironBuilder(method="POST").get_environ()
+        made.pop("CONTENT_LENGTH", None)
+        made |= {"wsgi.input": parsed.body, "wsgi.input_terminated": True, "gunicorn.socket": ours}
+        yield flask.Request(made | ({"CONTENT_LENGTH": lengths[0]} if lengths else {})), theirs
+
+
+FRAMINGS = {
+    "length": (b"Content-Length: 90\r\n\r\n", b"x"),
+    "chunked": (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "one-long-line": (b"Transfer-Encoding: chunked\r\n\r\n1;", b"x"),
+}
+slowly = pytest.mark.parametrize("framing", FRAMINGS)
+
+
+@slowly
+def test_a_body_that_drips_is_late(framing: str) -> None:
+    """An error of its own, when its time is over; and at the end of that the connection is as it was."""
+    start, drop = FRAMINGS[framing]
+    with connected(start) as (request, sender):
+        ends_at = time.monotonic() + 0.2
+        with dripping(sender, drop), pytest.raises(LateError):
+            read(request, seconds=0.2)
+        assert time.monotonic() >= ends_at
+        assert type(request.environ["gunicorn.socket"]) is socket.socket
+
+
+@slowly
+def test_a_body_that_ends_too_early_is_not_late(framing: str) -> None:
+    """Its sender has hung up."""
+    start, drop = FRAMINGS[framing]
+    with connected(start + drop) as (request, sender):
+        sender.shutdown(socket.SHUT_WR)
+        with pytest.raises(UnreadableError) as raised:
+            read(request)
+        assert raised.type is UnreadableError
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_comes_slowly_and_in_time_is_what_was_sent(chunked: bool) -> None:
+    """In pieces, with pauses."""
+    body = bytes(range(LIMIT))
+    with connected(FRAMINGS["chunked"][0] if chunked else b"Content-Length: 100\r\n\r\n") as (request, sender):
+
+        def send() -> None:
+            for at in range(0, LIMIT, 10):
+                piece = body[at : at + 10]
+                sender.sendall(b"a\r\n" + piece + b"\r\n" if chunked else piece)
+                time.sleep(0.01)
+            if chunked:
+                sender.sendall(b"0\r\n\r\n")
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        assert read(request).body == body
+        thread.join()
+        pieces = iter(write_response(ACCEPTED, request).response)
+        assert [next(pieces)] == [ACCEPTED.body]
+        assert list(pieces) == []  # and the connection may serve the next request
+
+
+@slowly
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_a_rest_that_drips_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, framing: str, unreadable: bool) -> None:
+    """The answer has gone; gunicorn is told to close, and finds nothing to wait for."""
+    monkeypatch.setattr(http, "DRAIN_SECONDS", 0.2)
+    start, drop = FRAMINGS[framing]
+    with connected(start) as (request, sender):
+        pieces = iter(write_response(ACCEPTED, request, unreadable=unreadable).response)
+        assert next(pieces) == ACCEPTED.body
+        with dripping(sender, drop), pytest.raises(ConnectionResetError):
+            next(pieces)
+        connection = request.environ["gunicorn.socket"]
+        connection.settimeout(5)
+        while connection.recv(1024):
+            pass
+
+
+def test_after_a_body_that_could_not_be_read_no_request_is_served() -> None:
+    """Where its chunks are none, what follows may be anything; so all of it is taken away, and the connection ends."""
+    with connected(b"Transfer-Encoding: chunked\r\n\r\nzz\r\n") as (request, sender):
+        with pytest.raises(UnreadableError):
+            read(request)
+        sender.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        sender.shutdown(socket.SHUT_WR)
+        pieces = iter(write_response(ACCEPTED, request, unreadable=True).response)
+        assert next(pieces) == ACCEPTED.body
+        with pytest.raises(ConnectionResetError):
+            next(pieces)
+        assert request.environ["gunicorn.socket"].recv(1) == b""
+
+
+def test_a_rest_that_is_larger_than_anything_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection ends there: the rest is no request."""
+    monkeypatch.setattr(http, "MOST_DRAINED", 10)
+    with connected(b"Content-Length: 100\r\n\r\n" + b"x" * 100) as (request, _sender):
+        pieces = iter(write_response(ACCEPTED, request).response)
+        assert next(pieces) == ACCEPTED.body
+        with pytest.raises(ConnectionResetError):
+            next(pieces)
