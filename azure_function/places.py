@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from core.settings import PREFIX, Settings, SettingsError
+from core.settings import PREFIX, Settings, SettingsError, shown
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 _QUEUE: Final = re.compile(r"(?:sb://)?([A-Za-z0-9.-]+)(?::(\d{1,5}))?/([A-Za-z0-9][A-Za-z0-9._~/-]{0,259})")
@@ -101,15 +101,16 @@ class Places:
         try:
             queue = QueuePlace.parse(settings.queue)
         except ValueError as error:
-            faults.append(f"{PREFIX}QUEUE is {settings.queue!r}: {error}")
+            faults.append(f"{PREFIX}QUEUE is {shown(settings.queue)}: {error}")
         try:
             store = StorePlace.parse(settings.store)
         except ValueError as error:
-            faults.append(f"{PREFIX}STORE is {settings.store!r}: {error}")
+            faults.append(f"{PREFIX}STORE is {shown(settings.store)}: {error}")
         try:
             secret = SecretPlace.parse(settings.signature_keys_secret) if settings.signature_keys_secret else None
         except ValueError as error:
-            faults.append(f"{PREFIX}SIGNATURE_KEYS_SECRET is {settings.signature_keys_secret!r}: {error}")
+            # What stands there may be the key itself, so it is not shown.
+            faults.append(f"{PREFIX}SIGNATURE_KEYS_SECRET is no secret's URL: {error}")
         if queue is None or store is None or faults:
             raise SettingsError(faults)
         return cls(queue, store, secret)

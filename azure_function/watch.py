@@ -48,5 +48,5 @@ def _make(env: Mapping[str, str], log: AzureLog) -> Watch:
     try:
         place = SecretPlace.parse(settings.api_key_secret)
     except ValueError as error:
-        raise SettingsError([f"{PREFIX}API_KEY_SECRET is {settings.api_key_secret!r}: {error}"]) from None
+        raise SettingsError([f"{PREFIX}API_KEY_SECRET is no secret's URL: {error}"]) from None
     return Watch(settings, VaultKeys(place, managed_identity, KEY_SECONDS).text, log)

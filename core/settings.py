@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
@@ -107,9 +108,12 @@ class Settings:
         return min(REFRESH_SECONDS, self.time_budget_seconds / 6)
 
     def limits(self, workers: int) -> Limits:
-        """The part that delivery needs; the store has what the queue and a key refresh leave of the budget."""
-        store = self.time_budget_seconds - self.queue_budget_seconds - self.refresh_seconds
-        return Limits(self.queue_budget_seconds, max(store, self.time_budget_seconds / 12), workers)
+        """The part that delivery needs; the store has what the queue and a key refresh leave of the budget.
+
+        A send never takes more than half of what is left, however large its share was set: so much is the store's.
+        """
+        left = self.time_budget_seconds - self.refresh_seconds
+        return Limits(self.queue_budget_seconds, left - min(self.queue_budget_seconds, left / 2), workers)
 
 
 def watches(env: Mapping[str, str]) -> bool:
@@ -154,7 +158,7 @@ class Reader:
         except AddressError as error:
             self.fault(name, str(error))
         except ValueError as error:
-            self.fault(name, f"is {value!r}: {error}")
+            self.fault(name, f"is {shown(value)}: {error}")
         return default
 
     def secret(self, name: str, convert: Callable[[str], tuple[T, ...]]) -> tuple[T, ...]:
@@ -174,6 +178,13 @@ class Reader:
         """Raise SettingsError where there was any fault."""
         if self._faults:
             raise SettingsError(self._faults)
+
+
+def shown(value: str) -> str:
+    """A value for an error: without what stands behind ``?`` or ``;``, or before ``@``, which may be a secret."""
+    start = re.split(r"[?;]", value, maxsplit=1)[0]
+    hidden = re.sub(r"//[^/@]*@", "//…@", start)
+    return repr(hidden if hidden == value else f"{hidden}…")
 
 
 def _unknown(name: str) -> str:

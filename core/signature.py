@@ -16,6 +16,8 @@ from enum import StrEnum
 from typing import Final
 
 HEADER: Final = "dastra-signature"
+LEAST_LENGTH: Final = 16
+"""Characters of a key, at the least. Dastra's are GUIDs, of 36."""
 
 _TEXT_LENGTH: Final = 44  # base64 of 32 bytes, with its one "="
 _LAST_CHARACTERS: Final = frozenset("AEIMQUYcgkosw048")
@@ -74,7 +76,8 @@ def parse_keys(text: str) -> tuple[SignatureKey, ...]:
     """Read one or several keys, newest first, as they stand in a setting or a secret.
 
     Accepts keys separated by white space, commas or semicolons; a JSON list of strings; and a JSON object whose values
-    are keys, which is what the consoles of secret stores produce. Repeated keys count once.
+    are keys, which is what the consoles of secret stores produce. Repeated keys count once. What is shorter than a key
+    can be is none: a word of a comment, or ``"env": "prod"`` beside the key, would be one that anybody may guess.
 
     Raises:
         ValueError: nothing in the text is a key. The message never holds the text.
@@ -89,9 +92,13 @@ def parse_keys(text: str) -> tuple[SignatureKey, ...]:
         parts = decoded.values() if isinstance(decoded, dict) else decoded
     else:
         parts = _SEPARATORS.split(text)
-    keys = dict.fromkeys(SignatureKey(part) for part in parts if isinstance(part, str) and part.strip())
+    texts = (part.strip() for part in parts if isinstance(part, str))
+    keys = dict.fromkeys(SignatureKey(text) for text in texts if len(text) >= LEAST_LENGTH)
     if not keys:
-        raise ValueError("no key found: expected one or several validation keys, separated by commas or white space")
+        raise ValueError(
+            f"no key found: expected one or several validation keys of {LEAST_LENGTH} characters or more, "
+            "separated by commas or white space"
+        )
     return tuple(keys)
 
 

@@ -14,7 +14,7 @@ from core.settings import PREFIX, SettingsError
 from gcp_function.http import write_response
 from gcp_function.sdk import Lazy
 from gcp_function.telemetry import WATCH, CloudLog
-from gcp_function.wiring import SECRET, Function
+from gcp_function.wiring import SECRET, VALID_SECRET, Function
 
 if TYPE_CHECKING:
     from core.watch import Watch
@@ -33,8 +33,7 @@ def read_settings(env: Mapping[str, str]) -> WatchSettings:
 
     settings = WatchSettings.from_env(env)
     if not SECRET.fullmatch(settings.api_key_secret):
-        valid = "valid: a secret's resource name, projects/PROJECT/secrets/SECRET"
-        raise SettingsError([f"{PREFIX}API_KEY_SECRET is {settings.api_key_secret!r}: {valid}"])
+        raise SettingsError([f"{PREFIX}API_KEY_SECRET is no secret's resource name: {VALID_SECRET}"])
     return settings
 
 

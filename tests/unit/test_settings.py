@@ -8,7 +8,7 @@ import pytest
 
 from core.delivery import Limits
 from core.screening import Policy, SourceIpMode
-from core.settings import KNOWN, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, watches
+from core.settings import KNOWN, NAMES, PREFIX, WATCH_NAMES, Settings, SettingsError, shown, watches
 from core.signature import SignatureKey
 from core.source_ip import PRESET, PRESET_ADDRESSES, AllowList
 from core.watch_settings import WatchSettings
@@ -342,16 +342,17 @@ def test_the_queue_gets_three_quarters_of_the_budget_at_most(budget: str, queue:
     [
         (6, 2.5, 1, 2.5),
         (9, 2.5, 1, 5.5),
-        (9, 6.75, 1, 1.25),
-        (4.5, 2.5, 0.75, 1.25),
+        (9, 6.75, 1, 4),
+        (4.5, 2.5, 0.75, 1.875),
         (3, 1, 0.5, 1.5),
-        (6, 4.5, 1, 0.5),
-        (1.2, 0.9, 0.2, 0.1),
-        (0.6, 0.3, 0.1, 0.2),
+        (6, 4, 1, 2.5),
+        (6, 4.5, 1, 2.5),
+        (1.2, 0.9, 0.2, 0.5),
+        (0.6, 0.3, 0.1, 0.25),
     ],
 )
 def test_the_shares_follow_from_the_budget(budget: float, queue: float, refresh: float, store: float) -> None:
-    """A sixth for keys, a second at most; the store has what is left, and never less than a twelfth."""
+    """A sixth for keys, a second at most; the store has what the queue leaves, and never less than half of the rest."""
     settings = read(TIME_BUDGET_SECONDS=str(budget), QUEUE_BUDGET_SECONDS=str(queue))
     assert settings.refresh_seconds == pytest.approx(refresh)
     limits = settings.limits(4)
@@ -359,9 +360,30 @@ def test_the_shares_follow_from_the_budget(budget: float, queue: float, refresh:
     assert limits.store_seconds == pytest.approx(store)
 
 
-def test_the_store_keeps_a_twelfth_however_the_settings_were_made() -> None:
+def test_the_store_keeps_its_half_however_the_settings_were_made() -> None:
     """Also where a share of the queue was not checked against the budget."""
-    assert dataclasses.replace(read(), queue_budget_seconds=6.0).limits(1).store_seconds == 0.5
+    assert dataclasses.replace(read(), queue_budget_seconds=6.0).limits(1).store_seconds == 2.5
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("plain", "'plain'"),
+        ("https://example.org/x?sig=hidden", "'https://example.org/x…'"),
+        ("Endpoint=sb://x/;SharedAccessKey=hidden", "'Endpoint=sb://x/…'"),
+        ("https://user:hidden@example.org/", "'https://…@example.org/…'"),
+    ],
+)
+def test_a_value_is_shown_without_what_may_be_a_secret(value: str, seen: str) -> None:
+    """What stands behind a question mark or a semicolon, and who signs in, stays out of an error."""
+    assert shown(value) == seen
+
+
+def test_an_address_with_a_login_stays_out_of_the_error() -> None:
+    """Where the settings themselves refuse it."""
+    with pytest.raises(SettingsError) as raised:
+        WatchSettings.from_env({"DASTRA_API_KEY_SECRET": "s", "DASTRA_API_URL": f"https://x:{KEY_TEXT}@example.org"})
+    assert KEY_TEXT not in str(raised.value)
 
 
 def test_the_policy_is_what_screening_needs() -> None:
@@ -463,7 +485,7 @@ WORKSPACE = "valid: a whole number from 1 to 2147483647"
 )
 def test_an_invalid_value_for_the_check_is_shown_with_what_is_valid(name: str, value: str, valid: str) -> None:
     """As for the receiver."""
-    assert watch_faults(**{name: value}) == (f"DASTRA_{name} is {value!r}: {valid}",)
+    assert watch_faults(**{name: value}) == (f"DASTRA_{name} is {shown(value)}: {valid}",)
 
 
 def test_what_the_check_lacks_and_what_nobody_knows_is_told_at_once() -> None:

@@ -92,27 +92,71 @@ def test_keys_are_equal_by_their_text() -> None:
 # Several keys
 
 
+A, B, C = ("invented-key-aaaa", "invented-key-bbbb", "invented-key-cccc")
+
+
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        pytest.param("new", ["new"], id="one"),
-        pytest.param("new,old", ["new", "old"], id="comma"),
-        pytest.param("new;old", ["new", "old"], id="semicolon"),
-        pytest.param("new old", ["new", "old"], id="space"),
-        pytest.param("new\nold\r\nolder\t", ["new", "old", "older"], id="lines"),
-        pytest.param(" ,; new ,\n; old, ", ["new", "old"], id="separators around and doubled"),
-        pytest.param("b,a,b,c,a", ["b", "a", "c"], id="repeated keys count once, at their first place"),
-        pytest.param("\ufeffnew,old", ["new", "old"], id="byte-order mark"),
-        pytest.param("\ufeff new,old", ["new", "old"], id="byte-order mark, then space"),
-        pytest.param('["new", "old"]', ["new", "old"], id="JSON list"),
-        pytest.param(' \n["new"]\n', ["new"], id="JSON list in white space"),
-        pytest.param('\ufeff["new", "old"]', ["new", "old"], id="JSON list after a byte-order mark"),
-        pytest.param('\ufeff\n["new", "old"]', ["new", "old"], id="JSON list after a byte-order mark and a line"),
-        pytest.param('["a b", "c,d", "e;f"]', ["a b", "c,d", "e;f"], id="a string of a JSON list is one key"),
-        pytest.param('["new", " new ", "", " ", 5, null, true, ["x"], {"y": "z"}]', ["new"], id="odd JSON list"),
-        pytest.param('{"b": "new", "a": "old"}', ["new", "old"], id="JSON object, in its order"),
-        pytest.param('{"key": "new", "version": 3, "old": null}', ["new"], id="JSON object with other values"),
-        pytest.param('["cl\\u00e9"]', ["clé"], id="JSON escapes"),
+        pytest.param("invented-key-new", ["invented-key-new"], id="one"),
+        pytest.param("invented-key-new,invented-key-old", ["invented-key-new", "invented-key-old"], id="comma"),
+        pytest.param("invented-key-new;invented-key-old", ["invented-key-new", "invented-key-old"], id="semicolon"),
+        pytest.param("invented-key-new invented-key-old", ["invented-key-new", "invented-key-old"], id="space"),
+        pytest.param(
+            "invented-key-new\ninvented-key-old\r\ninvented-key-older\t",
+            ["invented-key-new", "invented-key-old", "invented-key-older"],
+            id="lines",
+        ),
+        pytest.param(
+            " ,; invented-key-new ,\n; invented-key-old, ",
+            ["invented-key-new", "invented-key-old"],
+            id="separators around and doubled",
+        ),
+        pytest.param(f"{B},{A},{B},{C},{A}", [B, A, C], id="repeated keys count once, at their first place"),
+        pytest.param(
+            "\ufeffinvented-key-new,invented-key-old", ["invented-key-new", "invented-key-old"], id="byte-order mark"
+        ),
+        pytest.param(
+            "\ufeff invented-key-new,invented-key-old",
+            ["invented-key-new", "invented-key-old"],
+            id="byte-order mark, then space",
+        ),
+        pytest.param(
+            '["invented-key-new", "invented-key-old"]', ["invented-key-new", "invented-key-old"], id="JSON list"
+        ),
+        pytest.param(' \n["invented-key-new"]\n', ["invented-key-new"], id="JSON list in white space"),
+        pytest.param(
+            '\ufeff["invented-key-new", "invented-key-old"]',
+            ["invented-key-new", "invented-key-old"],
+            id="JSON list after a byte-order mark",
+        ),
+        pytest.param(
+            '\ufeff\n["invented-key-new", "invented-key-old"]',
+            ["invented-key-new", "invented-key-old"],
+            id="JSON list after a byte-order mark and a line",
+        ),
+        pytest.param(
+            f'["{A} b", "{A},d", "{A};f"]', [f"{A} b", f"{A},d", f"{A};f"], id="a string of a JSON list is one key"
+        ),
+        pytest.param(
+            '["invented-key-new", " invented-key-new ", "", " ", 5, null, true, ["x"], {"y": "z"}]',
+            ["invented-key-new"],
+            id="odd JSON list",
+        ),
+        pytest.param(
+            '{"b": "invented-key-new", "a": "invented-key-old"}',
+            ["invented-key-new", "invented-key-old"],
+            id="JSON object, in its order",
+        ),
+        pytest.param(
+            '{"key": "invented-key-new", "version": 3, "former": null}',
+            ["invented-key-new"],
+            id="JSON object with other values",
+        ),
+        pytest.param('["cl\\u00e9-inventee-ici"]', ["clé-inventee-ici"], id="JSON escapes"),
+        pytest.param(f"# Dastra's webhook key\n{A}", [A], id="words around it"),
+        pytest.param(f'{{"webhook": "tasks", "env": "prod", "key": "{A}"}}', [A], id="JSON object with a label"),
+        pytest.param(f"{'k' * 16} {'j' * 15}", ["k" * 16], id="as short as a key may be, and one less"),
     ],
 )
 def test_keys_are_read_in_every_form_that_a_secret_store_holds(text: str, keys: list[str]) -> None:
@@ -120,7 +164,9 @@ def test_keys_are_read_in_every_form_that_a_secret_store_holds(text: str, keys: 
     assert [key.reveal() for key in parse_keys(text)] == keys
 
 
-NO_KEY = "no key found: expected one or several validation keys, separated by commas or white space"
+NO_KEY = (
+    "no key found: expected one or several validation keys of 16 characters or more, separated by commas or white space"
+)
 NOT_JSON = "the keys look like JSON but are not valid JSON"
 NOT_TEXT = "a signature key must be valid UTF-8 text"
 
@@ -143,8 +189,9 @@ NOT_TEXT = "a signature key must be valid UTF-8 text"
         ('["planted"] planted', NOT_JSON),
         ("[" * 100_000, NOT_JSON),
         ("[" + "9" * 5000 + "]", NOT_JSON),
-        ('["planted\\ud800"]', NOT_TEXT),
-        ("planted\ud800", NOT_TEXT),
+        ('["planted-invented-\\ud800"]', NOT_TEXT),
+        ("planted-invented-\ud800", NOT_TEXT),
+        ("planted, as five short words", NO_KEY),
     ],
     ids=lambda value: ascii(value)[:30],
 )

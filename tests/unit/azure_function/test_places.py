@@ -6,8 +6,9 @@ import pytest
 
 from azure_function.places import Places, QueuePlace, SecretPlace, StorePlace
 from core.settings import Settings, SettingsError
+from tests import planted
 
-KEYS = {"DASTRA_SIGNATURE_KEYS": "an-invented-key"}
+KEYS = {"DASTRA_SIGNATURE_KEYS": "an-invented-key-of-nobody"}
 QUEUE = "example.servicebus.windows.net/events"
 STORE = "https://example.blob.core.windows.net/events"
 SECRET = "https://example.vault.azure.net/secrets/signature-keys"
@@ -150,3 +151,20 @@ def test_without_a_secret_the_keys_stand_in_the_settings() -> None:
     assert places.secret is None
     assert not places.queue.local
     assert not places.store.local
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("QUEUE", f"Endpoint=sb://example.servicebus.windows.net/;SharedAccessKey={planted.OTHER_KEY};EntityPath=q"),
+        ("QUEUE", f"https://user:{planted.OTHER_KEY}@example.servicebus.windows.net/q"),
+        ("STORE", f"{STORE}?sv=2026&sig={planted.OTHER_KEY}"),
+        ("SIGNATURE_KEYS_SECRET", planted.OTHER_KEY),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(name: str, text: str) -> None:
+    """A connection string, a signed URL and the key itself are refused by the setting's name, not with what they hold."""
+    env = {"DASTRA_QUEUE": QUEUE, "DASTRA_STORE": STORE, "DASTRA_SIGNATURE_KEYS_SECRET": SECRET}
+    with pytest.raises(SettingsError, match=f"DASTRA_{name} is ") as caught:
+        Places.of(Settings.from_env({**env, f"DASTRA_{name}": text}))
+    assert planted.OTHER_KEY not in str(caught.value)

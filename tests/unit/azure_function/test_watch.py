@@ -50,7 +50,7 @@ def test_with_a_key_there_is_a_timer_every_quarter_of_an_hour() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"API_KEY_SECRET": "api-key"}, "DASTRA_API_KEY_SECRET is 'api-key': valid: https://<vault>"),
+        ({"API_KEY_SECRET": "api-key"}, "DASTRA_API_KEY_SECRET is no secret's URL: valid: https://<vault>"),
         ({"API_KEY_SECRET": SECRET, "API_URL": "x"}, "DASTRA_API_URL is 'x': valid: an address"),
     ],
 )

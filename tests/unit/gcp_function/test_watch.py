@@ -30,7 +30,7 @@ def test_a_secret_in_googles_notation_is_taken(secret: str) -> None:
     ("env", "said"),
     [
         ({}, "DASTRA_API_KEY_SECRET is required"),
-        ({"DASTRA_API_KEY_SECRET": "api-key"}, "DASTRA_API_KEY_SECRET is 'api-key': valid: a secret's resource name"),
+        ({"DASTRA_API_KEY_SECRET": "api-key"}, "DASTRA_API_KEY_SECRET is no secret's resource name: valid: projects/"),
         ({"DASTRA_API_KEY_SECRET": SECRET, "DASTRA_API_URL": "x"}, "DASTRA_API_URL is 'x': valid: an address"),
     ],
 )

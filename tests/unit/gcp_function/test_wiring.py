@@ -29,12 +29,13 @@ def test_names_in_google_s_notation_are_taken(secret: str) -> None:
     ],
 )
 def test_another_queue_s_name_ends_the_start(queue: str) -> None:
-    """The message names the setting, its value and what is valid; a bad secret's name is told with it."""
+    """The message names the setting, its value and what is valid; so it does of a secret, but for its value."""
     with pytest.raises(SettingsError) as raised:
         read_settings({**GOOD, "DASTRA_QUEUE": queue, "DASTRA_SIGNATURE_KEYS_SECRET": "keys"})
     queue_fault, secret_fault = raised.value.faults
     assert queue_fault == f"DASTRA_QUEUE is {queue!r}: valid: a topic's path, projects/PROJECT/topics/TOPIC"
-    assert secret_fault.startswith("DASTRA_SIGNATURE_KEYS_SECRET is 'keys': valid: ")
+    assert secret_fault.startswith("DASTRA_SIGNATURE_KEYS_SECRET is no secret's resource name: valid: projects/")
+    assert "keys" not in secret_fault
 
 
 def test_the_project_of_the_traces(monkeypatch: pytest.MonkeyPatch) -> None:
