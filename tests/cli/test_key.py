@@ -102,7 +102,7 @@ def test_stdin_can_hold_the_key(run: Run, services: Services, invoke: Invoke) ->
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("qxzjw", "has 5 characters and is no GUID"), (planted.NEWER_KEY.upper(), "has capital letters")],
+    [("qxzjw-an-invented-key", "has 21 characters and is no GUID"), (planted.NEWER_KEY.upper(), "has capital letters")],
 )
 def test_an_odd_key_is_warned_about(run: Run, services: Services, invoke: Invoke, text: str, said: str) -> None:
     """Dastra's keys are GUIDs in lower case: another form works, with a word, since it is most likely a slip."""

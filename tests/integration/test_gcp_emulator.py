@@ -29,6 +29,7 @@ from core.ports import PortError
 from gcp_function.pubsub_queue import PubsubQueue, publisher
 from gcp_function.sdk import grpc_transport
 from gcp_function.secret_keys import EMULATOR, SecretKeys, secret_manager
+from tests.planted import KEY, OTHER_KEY
 
 pytestmark = pytest.mark.emulator
 
@@ -110,7 +111,7 @@ def test_what_is_not_there(emulator: GcpEmulator) -> None:
     client.create_secret(parent=f"projects/{PROJECT}", secret_id=NAMES.secret.rpartition("/")[2], secret=secret)
     with pytest.raises(PortError, match="NotFound"):
         keys.fetch(1)
-    for text, count in (("one", 1), ("two, one", 2)):
+    for text, count in ((KEY, 1), (f"{OTHER_KEY}, {KEY}", 2)):
         client.add_secret_version(parent=NAMES.secret, payload=SecretPayload(data=text.encode()))
         assert len(keys.fetch(1)) == count
     assert len(SecretKeys(f"{NAMES.secret}/versions/1").fetch(1)) == 1
