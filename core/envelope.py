@@ -89,7 +89,7 @@ class Envelope(BaseModel):
         return None
 
 
-_NAMES: Final = tuple(field.alias or name for name, field in Envelope.model_fields.items())
+_NAMES: Final = frozenset(field.alias or name for name, field in Envelope.model_fields.items())
 _BY_LOWER_CASE: Final = {name.lower(): name for name in _NAMES}
 
 
@@ -123,7 +123,7 @@ def _integer(text: str) -> int | str:
 
 def _canonical(decoded: dict[str, Any]) -> dict[str, Any]:
     """The envelope's fields under their documented names; an exact name wins over one in another case."""
-    if all(name in decoded for name in _NAMES):
+    if decoded.keys() >= _NAMES:
         return decoded
     found: dict[str, Any] = {}
     for name, value in decoded.items():

@@ -19,6 +19,7 @@ HEADER: Final = "dastra-signature"
 LEAST_LENGTH: Final = 16
 """Characters of a key, at the least. Dastra's are GUIDs, of 36."""
 
+_DIGEST_LENGTH: Final = 32  # of SHA-256
 _TEXT_LENGTH: Final = 44  # base64 of 32 bytes, with its one "="
 _LAST_CHARACTERS: Final = frozenset("AEIMQUYcgkosw048")
 """32 bytes leave two unused bits in the last character; a canonical encoder leaves them zero."""
@@ -136,7 +137,7 @@ def _decode(text: str) -> bytes | None:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:  # binascii.Error, and what a str outside ASCII raises
         return None
-    return digest if len(digest) == hashlib.sha256().digest_size else None
+    return digest if len(digest) == _DIGEST_LENGTH else None
 
 
 def matching_key(body: bytes, digest: bytes, keys: Iterable[SignatureKey]) -> SignatureKey | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -59,6 +60,10 @@ def test_a_slow_target(checkout: Path, command: str) -> None:
 
 @pytest.mark.slow
 def test_the_benchmarks_start(checkout: Path) -> None:
-    """What `make bench` runs once its chart's package is installed, for the shortest of its groups."""
-    make(checkout, ".venv/bin/python -m benchmarks --only screening", 110)
-    assert (checkout / "build/bench.json").is_file()
+    """What `make bench` runs once its chart's package is installed, for the shortest of its groups.
+
+    It may end with 1, which is a missed goal: what a crowded machine measures says nothing about the code.
+    """
+    make(checkout, ".venv/bin/python -m benchmarks --only screening || (($? == 1))", 110)
+    rows = json.loads((checkout / "build/bench.json").read_text("utf-8"))
+    assert [row["goal"] for row in rows] == [2.0, 3.0]
