@@ -35,11 +35,12 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric that is emitted with a log event: one count, or the event's field of the name ``field``."""
+    """A metric that is emitted with a log event: the event's field of the name ``field``, else ``value``."""
 
     name: str
     unit: Unit = Unit.COUNT
     field: str | None = None
+    value: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ WEBHOOK_CHECK: Final = LogEvent(
 )
 WEBHOOK_ERRORS: Final = LogEvent("webhook_errors", Level.WARNING)
 WEBHOOK_BLOCKED: Final = LogEvent("webhook_blocked", Level.CRITICAL)
-WEBHOOK_CHECK_FAILED: Final = LogEvent("webhook_check_failed", Level.ERROR, (Metric("WebhookCheckFailed"),))
+# A check that failed is a data point too: an alarm on too few checks must not mistake it for one that is still to come.
+WEBHOOK_CHECK_FAILED: Final = LogEvent(
+    "webhook_check_failed", Level.ERROR, (Metric("WebhookCheckFailed"), Metric("WebhookChecks", value=0.0))
+)
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,80}", re.ASCII)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -173,7 +177,7 @@ def _checked(name: str, value: Value) -> Value:
 def metric_values(event: LogEvent, fields: Mapping[str, Value]) -> list[tuple[Metric, float]]:
     """The metrics of one log line with their values; a metric whose field is absent is left out."""
     return [
-        (metric, 1.0 if metric.field is None else float(fields[metric.field]))
+        (metric, metric.value if metric.field is None else float(fields[metric.field]))
         for metric in event.metrics
         if metric.field is None or metric.field in fields
     ]

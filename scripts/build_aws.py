@@ -238,10 +238,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if bundle.compiled_by is None and not options.no_bytecode:
+        # On standard output: of a build that succeeds, `sam build` shows nothing else.
         print(
             f"warning: no Python {RUNTIME} was found, so the bundle has no bytecode and starts more slowly.\n"
             f"         Install it (`uv python install {RUNTIME}`), or name one: PYTHON313=/path/to/python3.13",
-            file=sys.stderr,
+            flush=True,
         )
     _say(f"folder:   {bundle.files} files, {bundle.unzipped / 1e6:.1f} MB")
     if options.stage is None:

@@ -338,7 +338,7 @@ class Smoke:
                 *("--stack", self._plan.stack),
             ],
             cwd=ROOT,
-            env={**self._plan.environment, "AWS_REGION": self._plan.region, "PYTHONPATH": str(ROOT)},
+            env={**self._plan.environment, "PYTHONPATH": str(ROOT)},
             input=text or "",
             capture_output=True,
             text=True,
@@ -406,7 +406,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Ask, run, say how it went."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0], epilog=NEVER_RUN)
     parser.add_argument("--stack", default=f"dastra-smoke-{secrets.token_hex(4)}", help="default: a name of its own")
-    parser.add_argument("--region", help="default: AWS_REGION, else eu-west-3")
+    parser.add_argument("--region", help="default: AWS_REGION, AWS_DEFAULT_REGION, eu-west-3")
     parser.add_argument("--architecture", choices=["arm64", "x86_64"], default="arm64")
     parser.add_argument("--keep", action="store_true", help="leave the stack where it is")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
@@ -425,7 +425,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _replace_environment(local.environment())  # boto3 in this process reads it too
             environment = dict(os.environ)
             region = options.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
-            plan = Plan(options.stack, region or "eu-west-3", options.architecture, options.keep, environment)
+            # Both names, since boto3 reads only the second and may find another region there.
+            environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region = region or "eu-west-3"
+            plan = Plan(options.stack, region, options.architecture, options.keep, environment)
             describe(plan, say)
             if options.dry_run:
                 for command in (plan.build_command(), plan.deploy_command(), plan.delete_command()):

@@ -97,8 +97,10 @@ def install_with_pip(pin: Pin, env: dict[str, str]) -> bool:
         if made.returncode:
             return False
         pip = [str(TOOLS / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--only-binary=:all:"]
-        # pip's own words say best why it failed: a proxy, a mirror without this version, no network.
-        if subprocess.run([*pip, "--require-hashes", "-r", str(requirements)], env=env, check=False).returncode:
+        # pip's own words say best why it failed: a proxy, a mirror without this version, no network. Not on standard
+        # output, which is uv's: a build may be reading it.
+        command = [*pip, "--require-hashes", "-r", str(requirements)]
+        if subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode:
             sys.exit(f"uv {pin.version} could not be installed. Install uv yourself, put it on PATH and try again.")
     return True
 

@@ -60,9 +60,9 @@ class Aws:
     """The cloud of the registry."""
 
     def __init__(self) -> None:
-        # Lambda and newer tools set the one name, the SDK reads the other.
+        # Ours is the one name, as every other tool's; boto3 reads the other, which a shell's profile may have set.
         if region := os.environ.get("AWS_REGION"):
-            os.environ.setdefault("AWS_DEFAULT_REGION", region)
+            os.environ["AWS_DEFAULT_REGION"] = region
 
     def owns(self, names: Names) -> bool:
         """Whether the queue's name is a URL of SQS; else whether the others could be names on AWS."""

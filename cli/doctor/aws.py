@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +26,7 @@ from cli.doctor.inside import (
     Retentions,
     judge_alarms,
     judge_recipients,
+    judge_states,
 )
 from cli.doctor.model import Result
 from cli.target import Names
@@ -35,7 +37,9 @@ EXPECTED: Final = (
     "bad_signature_low", "authentic_from_unlisted_address", "too_large", "spooled", "quarantined", "expiring",
     "dead_letters", "unread", "slow",
 )  # fmt: skip
-"""The alarms of the template, each by what follows the stack's name; a test compares."""
+"""The alarms that the template always makes, each by what follows the stack's name; a test compares."""
+_ALARM: Final = r"([a-z0-9_]+)"
+"""What follows the stack's name and a hyphen. With another hyphen, the alarm is of a stack whose name is longer."""
 _MISSING: Final = frozenset({
     "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NoSuchBucket", "NoSuchLifecycleConfiguration",
     "NoSuchPublicAccessBlockConfiguration", "ServerSideEncryptionConfigurationNotFoundError", "NotFound",
@@ -79,9 +83,10 @@ class Inside:
                 yield RETENTION.skipped("the queues must be seen first")
             yield looking.at(STORE_ACCESS, self._look_at_public_access)
             yield looking.at(STORE_ENCRYPTION, self._look_at_encryption)
-        alarms: list[Mapping[str, Any]] = []
+        alarms: dict[str, Mapping[str, Any]] = {}
         yield looking.at(ALARMS, lambda: self._look_at_alarms(alarms))
         if alarms:
+            yield judge_states(len(alarms), sorted(name for name, alarm in alarms.items() if _rings(alarm)))
             yield looking.at(RECIPIENTS, lambda: self._look_at_recipients(alarms))
 
     def _look_at_queue(self) -> Result:
@@ -136,18 +141,20 @@ class Inside:
         kinds = [rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in found["Rules"]]
         return STORE_ENCRYPTION.passed(", ".join(kinds))
 
-    def _look_at_alarms(self, alarms: list[Mapping[str, Any]]) -> Result:
+    def _look_at_alarms(self, alarms: dict[str, Mapping[str, Any]]) -> Result:
         cloudwatch = self.client("cloudwatch")
         only = {"AlarmNamePrefix": f"{self.stack}-"} if self.stack else {}
         pages = cloudwatch.get_paginator("describe_alarms").paginate(**only)
         everything = [alarm for page in pages for alarm in page.get("MetricAlarms", ())]
         prefix = f"{self.stack}-" if self.stack else self._prefix(everything)
-        mine = [alarm for alarm in everything if prefix and alarm["AlarmName"].startswith(prefix)]
-        alarms += mine
+        for alarm in everything:
+            if prefix and (match := re.fullmatch(re.escape(prefix) + _ALARM, alarm["AlarmName"])):
+                alarms[match[1]] = alarm
         # Without an address for alarms none of them has an action, which is one row and not fourteen faults.
-        told = any(alarm.get("AlarmActions") for alarm in mine)
-        found = {alarm["AlarmName"].removeprefix(str(prefix)): _fault(alarm, told=told) for alarm in mine}
-        return judge_alarms(EXPECTED, found)
+        told = any(alarm.get("AlarmActions") for alarm in alarms.values())
+        found = {name: _fault(alarm, told=told) for name, alarm in alarms.items()}
+        # The optional ones are no less useless when they tell nobody.
+        return judge_alarms((*EXPECTED, *sorted(found.keys() - set(EXPECTED))), found)
 
     def _prefix(self, alarms: list[Mapping[str, Any]]) -> str | None:
         """What the names of this deployment's alarms begin with, by the alarm that watches its queue."""
@@ -158,8 +165,8 @@ class Inside:
                 return str(alarm["AlarmName"].removesuffix("unread"))
         return None
 
-    def _look_at_recipients(self, alarms: list[Mapping[str, Any]]) -> Result:
-        topics = {action for alarm in alarms for action in alarm.get("AlarmActions", ()) if ":sns:" in action}
+    def _look_at_recipients(self, alarms: Mapping[str, Mapping[str, Any]]) -> Result:
+        topics = {action for alarm in alarms.values() for action in alarm.get("AlarmActions", ()) if ":sns:" in action}
         sns = self.client("sns")
         arns = [
             subscription["SubscriptionArn"]
@@ -196,6 +203,10 @@ def _open(attributes: Mapping[str, str]) -> str:
         if statement.get("Effect") == "Allow" and everybody and not statement.get("Condition"):
             return "its policy lets everybody in"
     return ""
+
+
+def _rings(alarm: Mapping[str, Any]) -> bool:
+    return bool(alarm.get("StateValue") == "ALARM")
 
 
 def _fault(alarm: Mapping[str, Any], *, told: bool) -> str | None:

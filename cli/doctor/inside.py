@@ -24,6 +24,7 @@ RETENTION: Final = Check("retention", Part.STORE, "Retentions are in order")
 STORE_ACCESS: Final = Check("store-access", Part.STORE, "The store is closed to the public")
 STORE_ENCRYPTION: Final = Check("store-encryption", Part.STORE, "The store is encrypted")
 ALARMS: Final = Check("alarms", Part.ALARMS, "Every alarm exists and is on")
+ALARMS_NOW: Final = Check("alarms-now", Part.ALARMS, "No alarm has gone off")
 RECIPIENTS: Final = Check("alarm-recipients", Part.ALARMS, "Alarms reach somebody")
 
 CLAIMS_PREFIX: Final = "claims/"
@@ -124,6 +125,18 @@ def judge_alarms(expected: Sequence[str], found: Mapping[str, str | None]) -> Re
     if faults:
         return ALARMS.failed(some(faults, 2), AGAIN, faults)
     return ALARMS.passed(f"{len(expected)} of {len(expected)}")
+
+
+def judge_states(count: int, ringing: Sequence[str]) -> Result:
+    """The row of what the alarms say at the moment. ``ringing``: the names of those that have gone off."""
+    if ringing:
+        return ALARMS_NOW.warned(
+            f"in ALARM now: {some(ringing)}",
+            "docs/operations.md says what to do about each. One that went off before somebody confirmed the mail sends "
+            "none until it has ended. What this run itself set off ends soon.",
+            ringing,
+        )
+    return ALARMS_NOW.passed(f"none of {count}")
 
 
 def judge_recipients(reached: Iterable[str], unconfirmed: Iterable[str], what_to_set: str) -> Result:

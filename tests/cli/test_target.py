@@ -93,6 +93,11 @@ def test_the_region_is_an_option(account: dict[str, str], as_json: AsJson, invok
     assert "there is no stack events in eu-west-3" in result.stderr
 
 
+def test_aws_region_counts_before_aws_default_region(account: dict[str, str], as_json: AsJson) -> None:
+    """Where a shell sets both, the one that every other tool goes by decides where the stack is looked for."""
+    assert as_json("spool", "list", "--stack", "events", AWS_DEFAULT_REGION="us-east-1", **account) == []
+
+
 def test_a_stack_that_is_none_of_ours(account: dict[str, str], invoke: Invoke) -> None:
     """A stack without our outputs is refused; those that lack and those that are there are named."""
     result = invoke("spool", "list", "--stack", "other", **account)

@@ -87,7 +87,7 @@ def test_a_refused_key_is_told(built: Driver, api: ApiStub, capsys: pytest.Captu
     assert built.watch({"API_URL": api.url}) == {"failed": f"http_{status}"}
     lines, metrics = printed(built, capsys)
     assert [(line["error"], line["during"], line["status"]) for line in lines] == [(f"http_{status}", "api", status)]
-    assert metrics == {"WebhookCheckFailed": 1}
+    assert metrics == {"WebhookCheckFailed": 1, "WebhookChecks": 0}
 
 
 def test_a_secret_without_a_value_is_told(driver: Driver, api: ApiStub, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,7 @@ def test_a_secret_without_a_value_is_told(driver: Driver, api: ApiStub, capsys: 
     assert "failed" in driver.watch({"API_URL": api.url})
     lines, metrics = printed(driver, capsys)
     assert [(line["message"], line["during"]) for line in lines] == [("webhook_check_failed", "key")]
-    assert metrics == {"WebhookCheckFailed": 1}
+    assert metrics == {"WebhookCheckFailed": 1, "WebhookChecks": 0}
     assert api.asked == []
 
 

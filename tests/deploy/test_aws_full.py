@@ -36,6 +36,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
             aws.environment(),
             *("deploy", "--no-confirm-changeset", "--parameter-overrides", "SourceIpMode=off"),
             *("VisibilityTimeoutSeconds=1", "MaxReceiveCount=2", "Architecture=x86_64"),
+            *("SilenceHours=168", "WebhookCheck=on"),
         )
         # It calls a stack complete that has parts it does not know; only the dashboard may be one.
         unknown = re.findall(r'No resource provider found for "([^"]+)"', aws.log.read_text(errors="replace"))
@@ -53,7 +54,10 @@ def until(what: str, look: Callable[[], Any], seconds: float) -> Any:
 
 
 def test_a_poison_message_becomes_a_dead_letter_raises_the_alarm_and_comes_back(deployment: Deployment) -> None:
-    """A message that no consumer deletes moves to the dead letters; the alarm fires; moved back, it is still whole."""
+    """A message that no consumer deletes moves to the dead letters; the alarm fires; moved back, it is still whole.
+
+    The alarms on metric math, which the other local AWS does not know, are made as the template has them.
+    """
     deployment.client("secretsmanager").put_secret_value(
         SecretId=deployment.outputs["SecretArn"], SecretString=planted.KEY
     )
@@ -61,6 +65,9 @@ def test_a_poison_message_becomes_a_dead_letter_raises_the_alarm_and_comes_back(
     assert deployment.post(body, planted.signature(body)) == (200, {"status": "accepted"})
 
     sqs, cloudwatch = deployment.client("sqs"), deployment.client("cloudwatch")
+    for name, expression in (("silence", "FILL(events, 0)"), ("webhook_check_failed", "FILL(checks, 0)")):
+        (math,) = cloudwatch.describe_alarms(AlarmNames=[f"{STACK}-{name}"])["MetricAlarms"]
+        assert [query.get("Expression") for query in math["Metrics"]] == [None, expression]
     queue, dead = deployment.outputs["QueueUrl"], deployment.outputs["DeadLetterQueueUrl"]
 
     def is_dead() -> bool:

@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a clone has."""
-    return copy_project(tmp_path_factory.mktemp("project"))
+    """A copy of what a clone has, in a folder whose name has a space."""
+    return copy_project(tmp_path_factory.mktemp("folder") / "a project")
 
 
 def nowhere() -> dict[str, str]:
@@ -156,11 +156,17 @@ def test_an_update_changes_the_stack_and_an_empty_one_is_no_error(deployment: De
 def test_the_check_of_the_webhooks_comes_on_request(deployment: Deployment) -> None:
     """One parameter makes function, secret, schedule and alarms; the function reads the secret and asks where told.
 
-    Nobody listens there, so it says that it could not read, and its alarms are those of that.
+    Nobody listens there, so it says that it could not read, and its alarms are those of that. The dashboard shows them,
+    and that of the silence, which another parameter makes.
     """
     assert not {"ApiKeySecretArn", "WatchFunction"} & deployment.outputs.keys()
-    changed = ("--parameter-overrides", "WebhookCheck=on", "WebhookIds=1,22", "ApiUrl=https://127.0.0.1:9")
-    run_sam(deployment.project, deployment.aws.environment(), "deploy", "--no-confirm-changeset", *changed)
+    before = alarms_on_the_dashboard(deployment)
+    changed = ("WebhookCheck=on", "WebhookIds=1,22", "ApiUrl=https://127.0.0.1:9", "SilenceHours=72")
+    run_sam(
+        deployment.project,
+        deployment.aws.environment(),
+        *("deploy", "--no-confirm-changeset", "--parameter-overrides", *changed),
+    )
     outputs = Deployment.of(deployment.aws, deployment.project).outputs
     lambda_ = deployment.client("lambda")
 
@@ -178,6 +184,18 @@ def test_the_check_of_the_webhooks_comes_on_request(deployment: Deployment) -> N
         "webhook_blocked",
         "webhook_check_failed",
     }
+    optional = {"silence", "webhook_errors", "webhook_blocked", "webhook_check_failed"}
+    assert alarms_on_the_dashboard(deployment) - before == {f"{STACK}-{name}" for name in optional}
+
+
+def alarms_on_the_dashboard(deployment: Deployment) -> set[str]:
+    """The names of the alarms that the deployed dashboard shows, each of which is there."""
+    cloudwatch = deployment.client("cloudwatch")
+    body = json.loads(cloudwatch.get_dashboard(DashboardName=f"{STACK}-{REGION}")["DashboardBody"])
+    shown = body["widgets"][0]["properties"]["alarms"]
+    there = {alarm["AlarmArn"]: alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert len(set(shown)) == len(shown)
+    return {there[arn] for arn in shown}
 
 
 def test_the_guided_deployment_asks_what_it_should_and_saves_the_answers(deployment: Deployment) -> None:

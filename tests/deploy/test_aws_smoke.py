@@ -120,6 +120,20 @@ def test_it_asks_before_it_starts(
     assert "Nothing was done." in printed
 
 
+@pytest.mark.parametrize(("option", "region"), [([], "eu-west-1"), (["--region", "eu-central-1"], "eu-central-1")])
+def test_every_program_of_a_run_works_in_one_region(
+    sts: list[int], monkeypatch: pytest.MonkeyPatch, option: list[str], region: str
+) -> None:
+    """AWS_REGION counts before AWS_DEFAULT_REGION, and the option before both; what is started finds no other."""
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    plans: list[smoke_aws.Plan] = []
+    monkeypatch.setattr(smoke_aws.Smoke, "run", lambda self: plans.append(self._plan))
+    assert smoke_aws.main(["--yes", *option]) == 0
+    (plan,) = plans
+    assert [plan.region, plan.environment["AWS_REGION"], plan.environment["AWS_DEFAULT_REGION"]] == [region] * 3
+
+
 def test_credentials_that_do_not_work_are_said_to_be_so(sts: list[int], capsys: pytest.CaptureFixture[str]) -> None:
     """With an expired session nothing starts, and the message says how to log in."""
     sts[0] = 403

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from core import log
-from core.log import LogEvent
+from core.log import Level, LogEvent
 from core.screening import SourceIpMode
 from core.settings import NAMES, PREFIX, WATCH_NAMES, Settings
 from core.watch_settings import API_URL, WatchSettings
@@ -19,6 +19,7 @@ from tests.deploy.aws import ROOT, Template, resources, walk
 NAMESPACE: Final = {"Fn::Sub": "DastraWebhooks/${AWS::StackName}"}
 
 AWS_METRICS: Final = {
+    ("AWS/Lambda", "ConcurrentExecutions"),
     ("AWS/Lambda", "Errors"),
     ("AWS/Lambda", "Throttles"),
     ("AWS/Lambda", "Url4xxCount"),
@@ -57,6 +58,8 @@ OPTIONAL: Final = {
 }
 """Alarms that are there under a condition alone."""
 GAUGES: Final = {"spooled", "quarantined", "expiring"}
+FILLED: Final = {"silence", "webhook_check_failed"}
+"""Alarms on too little: a period without data is a zero there."""
 
 
 @pytest.fixture
@@ -135,9 +138,11 @@ def test_the_check_is_off_until_it_is_asked_for(template: Template) -> None:
         "WebhookBlockedAlarm",
         "WebhookCheckFailedAlarm",
     }
-    # What is always there must not name what may not be.
+    # What is always there must not name what may not be, unless it asks first.
     for name in made(template):
         for path, value in walk(resources(template)[name], name):
+            if "/Fn::If/1" in path:
+                continue
             if path.endswith("/Ref"):
                 assert value not in with_it, path
             if path.endswith("/Fn::GetAtt"):
@@ -237,13 +242,26 @@ def test_every_parameter_is_used_described_and_grouped(template: Template) -> No
     assert set(interface["ParameterLabels"]) == set(parameters)
 
 
+def watched(alarm: Template) -> Template:
+    """An alarm's properties, as if it were without metric math: on the very metric that it fills with zeros."""
+    properties: Template = alarm["Properties"]
+    if "Metrics" not in properties:
+        return properties
+    metric, filled = properties["Metrics"]
+    assert filled["Expression"] == f"FILL({metric['Id']}, 0)"
+    # One of the two is the alarm's, and what is not said counts as a yes (CloudWatch API, MetricDataQuery).
+    assert (metric["ReturnData"], filled.get("ReturnData", True)) == (False, True)
+    stat = metric["MetricStat"]
+    return {**properties, **stat["Metric"], "Period": stat["Period"], "Statistic": stat["Stat"]}
+
+
 def test_every_alarm_watches_a_metric_that_exists(template: Template) -> None:
     """A metric of ours is emitted under that name, namespace and dimension; one of AWS's is in its documentation.
 
     An alarm on a misspelt one would never fire, and nobody would know.
     """
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
-        properties = alarm["Properties"]
+        properties = watched(alarm)
         ((dimension,),) = (properties["Dimensions"],)
         if properties["Namespace"] == NAMESPACE:
             assert dimension["Name"] == "service", name
@@ -265,7 +283,7 @@ def test_the_functions_emit_into_the_namespace_of_the_alarms(template: Template)
 def test_every_alarm_is_there_and_tells_somebody(template: Template) -> None:
     """Every alarm is named after its stack, says how bad it is and where to read on, and mails when it begins and ends.
 
-    The gauges take silence for a fault, all others take it for peace.
+    The gauges take silence for a fault, all others take it for peace. How long that takes is said where it is long.
     """
     found = {}
     for name, alarm in resources(template, "AWS::CloudWatch::Alarm").items():
@@ -280,7 +298,9 @@ def test_every_alarm_is_there_and_tells_somebody(template: Template) -> None:
         assert len(text) < 1024, name
     assert set(found) == ALARMS
     silent = {name for name, properties in found.items() if properties["TreatMissingData"] == "breaching"}
-    assert silent == GAUGES | {"silence", "webhook_check_failed"}
+    assert silent == GAUGES | FILLED
+    late = {name for name, properties in found.items() if "up to about an hour" in str(properties["AlarmDescription"])}
+    assert late == GAUGES
     # A check that could not read changes nothing of what the last one found; its own alarm tells of it.
     kept = {name for name, properties in found.items() if properties["TreatMissingData"] == "ignore"}
     assert kept == {"webhook_errors", "webhook_blocked"}
@@ -299,25 +319,42 @@ def test_alarms_are_optional_where_their_source_is(template: Template) -> None:
 def test_alarms_fire_where_they_should(template: Template) -> None:
     """One lost event, one platform error, one bad signature are enough; slow is over 3 seconds at the 99th centile."""
     found = {
-        alarm["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): alarm["Properties"]
+        alarm["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-"): watched(alarm)
         for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
     }
-    one = ALARMS - {"slow", "silence", "unread", "webhook_check_failed"} - GAUGES
+    one = ALARMS - {"slow", "unread"} - FILLED - GAUGES
     for name in one:
         properties = found[name]
         assert properties["Threshold"] == 1, name
         assert properties["EvaluationPeriods"] == 1, name
         assert properties["ComparisonOperator"] == "GreaterThanOrEqualToThreshold", name
     assert (found["slow"]["ExtendedStatistic"], found["slow"]["Threshold"]) == ("p99", 3000)
+    silence = found["silence"]
     # An alarm can look back seven days, which is the parameter's limit (CloudWatch API, PutMetricAlarm).
-    assert found["silence"]["Period"] * template["Parameters"]["SilenceHours"]["MaxValue"] == 7 * 86_400
-    # Three runs of the check, so that one which fails alarms nobody, and two do.
+    assert silence["Period"] * template["Parameters"]["SilenceHours"]["MaxValue"] == 7 * 86_400
+    assert (silence["EvaluationPeriods"], silence["Threshold"]) == ({"Ref": "SilenceHours"}, 1)
+    assert (silence["Statistic"], silence["ComparisonOperator"]) == ("SampleCount", "LessThanThreshold")
+    # Three runs of the check, so that one which fails alarms nobody.
     failed = found["webhook_check_failed"]
-    assert (failed["Period"], failed["EvaluationPeriods"], failed["Threshold"]) == (3 * 15 * 60, 1, 1)
-    assert (failed["Statistic"], failed["ComparisonOperator"]) == ("Sum", "LessThanThreshold")
+    assert (failed["Period"], failed["EvaluationPeriods"], failed["DatapointsToAlarm"]) == (15 * 60, 3, 3)
+    assert (failed["Statistic"], failed["ComparisonOperator"], failed["Threshold"]) == ("Sum", "LessThanThreshold", 1)
     assert {found[name]["Period"] for name in ("webhook_errors", "webhook_blocked")} == {60}
     queue = resources(template, "AWS::SQS::Queue")["EventQueue"]["Properties"]
     assert found["unread"]["Threshold"] * 2 == queue["MessageRetentionPeriod"]
+
+
+def test_a_good_number_of_earlier_does_not_hide_that_there_is_none_now(template: Template) -> None:
+    """What counts events or checks is filled with zeros: otherwise CloudWatch takes older data for what is missing.
+
+    It looks back over more periods than an alarm has, and uses `TreatMissingData` only for what it does not find there
+    (CloudWatch, "How alarm state is evaluated when data is missing").
+    """
+    filled = {
+        alarm["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        if "Metrics" in alarm["Properties"]
+    }
+    assert filled == FILLED
 
 
 def test_the_topic_lets_the_alarms_of_the_stack_speak(template: Template) -> None:
@@ -330,33 +367,99 @@ def test_the_topic_lets_the_alarms_of_the_stack_speak(template: Template) -> Non
     services = [
         statement for statement in key["Properties"]["KeyPolicy"]["Statement"] if "Service" in statement["Principal"]
     ]
-    assert [statement["Action"] for statement in services] == [["kms:Decrypt", "kms:GenerateDataKey"]]
+    # As AWS's own example of such a policy has them (SNS, "Enable compatibility between event sources from AWS services
+    # and encrypted topics"); so has the policy for a key of the operator's.
+    assert [statement["Action"] for statement in services] == [["kms:Decrypt", "kms:GenerateDataKey*"]]
+    policy = json.loads((ROOT / "infra/aws/kms-key-policy.json").read_text("utf-8"))
+    assert [
+        statement["Action"]
+        for statement in policy["Statement"]
+        if statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    ] == [["kms:Decrypt", "kms:GenerateDataKey*"]]
 
 
-def test_the_dashboard_shows_metrics_that_exist(template: Template) -> None:
-    """The dashboard is valid JSON, names every alarm but the optional ones, and draws only what is emitted."""
-    body = resources(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    widgets = json.loads(body)["widgets"]
-    shown = {re.sub(r"\W|Arn", "", arn) for arn in widgets[0]["properties"]["alarms"]}
-    alarms = resources(template, "AWS::CloudWatch::Alarm")
-    assert shown == {name for name, alarm in alarms.items() if alarm.get("Condition") not in OPTIONAL}
+def widgets(template: Template, *conditions: str) -> list[Template]:
+    """The dashboard's parts while these conditions hold and no other; what CloudFormation fills in keeps its name."""
+    dashboard = resources(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["Properties"]
+    text, optional = dashboard["DashboardBody"]["Fn::Sub"]
+    for name, value in optional.items():
+        condition, yes, no = value["Fn::If"]
+        assert (no, "Fn::Sub" in yes) == ("", True), name
+        text = text.replace(f"${{{name}}}", yes["Fn::Sub"] if condition in conditions else no)
+    # What is filled in must be there: a stack that names a part which its conditions leave out is not made.
+    for filled in re.findall(r"\$\{(\w+)[}.]", text):
+        assert filled in made(template, *conditions), filled
+    parts: list[Template] = json.loads(text)["widgets"]
+    return parts
+
+
+@pytest.mark.parametrize("conditions", [(), ("HasSilence",), ("HasWebhookCheck",), ("HasSilence", "HasWebhookCheck")])
+def test_the_dashboard_shows_every_alarm_that_is_there(template: Template, conditions: tuple[str, ...]) -> None:
+    """The dashboard is valid JSON and names every alarm, the optional ones while they are on."""
+    shown = {re.sub(r"\W|Arn", "", arn) for arn in widgets(template, *conditions)[0]["properties"]["alarms"]}
+    assert shown == made(template, *conditions) & resources(template, "AWS::CloudWatch::Alarm").keys()
+
+
+@pytest.mark.parametrize("conditions", [(), ("HasWebhookCheck",)])
+def test_the_dashboard_shows_the_newest_warnings(template: Template, conditions: tuple[str, ...]) -> None:
+    """Of each function that is there, and what Lambda itself writes of one that died, without callers' addresses."""
+    *_, log_ = widgets(template, *conditions)
+    query = log_["properties"]["query"]
+    assert (log_["type"], log_["properties"]["view"]) == ("log", "table")
+    groups = made(template, *conditions) & resources(template, "AWS::Logs::LogGroup").keys()
+    assert set(re.findall(r"SOURCE '\$\{(\w+)\}' \|", query)) == groups
+    levels = {event.level for event in vars(log).values() if isinstance(event, LogEvent)} - {Level.INFO}
+    assert set(json.loads(re.findall(r"filter level in (\[.*?\])", query)[0])) == levels
+    assert "or @message like /Task timed out|Status: (error|timeout)/" in query
+    fields = re.findall(r"\| fields (.*?) \|", query)[0]
+    assert set(re.findall(r"[@\w]+", fields)) - log.TEXT_FIELDS.keys() == {
+        *("@timestamp", "service", "level", "coalesce", "message", "@message", "as", "event")
+    }
+    assert "source_ip" not in fields
+
+
+@pytest.mark.parametrize("conditions", [(), ("HasWebhookCheck",)])
+def test_the_dashboard_shows_functions_that_fail(template: Template, conditions: tuple[str, ...]) -> None:
+    """Errors and throttles of each function that is there; and how many receivers run at once."""
+    drawn = metrics(widgets(template, *conditions))
+    for function in made(template, *conditions) & resources(template, "AWS::Serverless::Function").keys():
+        for name in ("Errors", "Throttles"):
+            assert ("AWS/Lambda", name, "FunctionName", f"${{{function}}}") in drawn, function
+    assert ("AWS/Lambda", "ConcurrentExecutions", "FunctionName", "${Receiver}") in drawn
+
+
+def test_dashboards_of_two_regions_do_not_collide(template: Template) -> None:
+    """An account has one list of dashboards, so the region is in the name, and the output leads to that name."""
+    name = resources(template, "AWS::CloudWatch::Dashboard")["Dashboard"]["Properties"]["DashboardName"]["Fn::Sub"]
+    assert name == "${AWS::StackName}-${AWS::Region}"
+    assert template["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"].endswith(f"#dashboards/dashboard/{name}")
+
+
+def metrics(parts: list[Template]) -> set[tuple[Any, ...]]:
+    """What the graphs draw: namespace, metric, dimension and its value, CloudWatch's abbreviations written out."""
     drawn = set()
-    for widget in widgets[1:]:
+    for widget in parts:
         last: list[Any] = []
-        for metric in widget["properties"]["metrics"]:
+        for metric in widget["properties"].get("metrics", ()):
             given = [part for part in metric if not isinstance(part, dict)]
             if given[0] == "...":
                 given = [*last[: len(last) - len(given) + 1], *given[1:]]
             given = [last[index] if part == "." else part for index, part in enumerate(given)]
             last = given
             drawn.add((given[0], given[1], given[2], given[3]))
+    return drawn
+
+
+def test_the_dashboard_shows_metrics_that_exist(template: Template) -> None:
+    """It draws every metric of ours, and only what is emitted."""
+    drawn = metrics(widgets(template, *OPTIONAL))
     for namespace, name, dimension, value in drawn:
         if namespace == "DastraWebhooks/${AWS::StackName}":
             assert dimension == "service"
             assert name in emitted()[value], name
         else:
             assert (namespace, name) in AWS_METRICS, name
-    assert {name for _, name, _, _ in drawn} >= set().union(*emitted().values()) - {"NoKey"}
+    assert {name for _, name, _, _ in drawn} >= set().union(*emitted().values())
 
 
 def test_what_the_command_line_reads_is_put_out(template: Template) -> None:
@@ -367,6 +470,10 @@ def test_what_the_command_line_reads_is_put_out(template: Template) -> None:
     assert set(OUTPUTS) <= set(outputs)
     assert {"WebhookUrl", "QueueArn", "DeadLetterQueueUrl", "NextStep"} <= set(outputs)
     assert all(output["Description"] for output in outputs.values())
+    groups = {name: group.get("Condition") for name, group in resources(template, "AWS::Logs::LogGroup").items()}
+    assert {
+        output["Value"]["Ref"]: output.get("Condition") for name, output in outputs.items() if name.endswith("LogGroup")
+    } == groups
 
 
 def test_the_key_policy_for_a_key_of_ones_own_names_every_service(template: Template) -> None:

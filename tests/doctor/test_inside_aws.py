@@ -80,6 +80,12 @@ class Account:
             }
         )
 
+    def ring(self, name: str, stack: str = STACK) -> None:
+        """Have an alarm go off."""
+        self.client("cloudwatch").set_alarm_state(
+            AlarmName=f"{stack}-{name}", StateValue="ALARM", StateReason="an invented one"
+        )
+
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[AwsEmulator]:
@@ -118,7 +124,10 @@ def account(emulator: AwsEmulator, monkeypatch: pytest.MonkeyPatch) -> Account:
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
     secret = client("secretsmanager").create_secret(Name=f"{STACK}-keys", SecretString=planted.KEY)["ARN"]
     topic = client("sns").create_topic(Name=f"{STACK}-alarms")["TopicArn"]
-    client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    # A queue stands in for the mail: the emulator delivers there what alarms say.
+    heard = sqs.create_queue(QueueName=f"{STACK}-heard")["QueueUrl"]
+    listener = sqs.get_queue_attributes(QueueUrl=heard, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=listener)
     made = Account(client, Names(queue, bucket, secret), dead, topic)
     made.lifecycle()
     for name in EXPECTED:
@@ -133,8 +142,9 @@ def test_a_deployment_by_the_template_passes(account: Account) -> None:
         assert troubled(rows) == set(), rows
         assert set(rows) == {
             "queue", "dead-letters", "queue-access", "retention", "store-access", "store-encryption", "alarms",
-            "alarm-recipients",
+            "alarms-now", "alarm-recipients",
         }  # fmt: skip
+        assert (rows["alarms"].found, rows["alarms-now"].found) == ("14 of 14", "none of 14")
         assert rows["retention"].found == "queue 4 d, dead letters 14 d, claims 50 d, spool and quarantine 30 d"
 
 
@@ -160,13 +170,18 @@ def test_a_deployment_by_the_template_passes(account: Account) -> None:
         (lambda a: a.client("cloudwatch").delete_alarms(AlarmNames=[f"{STACK}-event_lost"]), "alarms"),
         (lambda a: a.alarm("slow", ActionsEnabled=False), "alarms"),
         (lambda a: a.alarm("slow", AlarmActions=[]), "alarms"),
+        (lambda a: a.alarm("silence", AlarmActions=[]), "alarms"),
+        (lambda a: a.alarm("webhook_blocked", ActionsEnabled=False), "alarms"),
+        (lambda a: a.ring("too_large"), "alarms-now"),
+        (lambda a: [a.alarm("webhook_errors"), a.ring("webhook_errors")], "alarms-now"),
         (lambda a: a.unsubscribe(), "alarm-recipients"),
         (lambda a: [a.alarm(name, AlarmActions=[]) for name in EXPECTED], "alarm-recipients"),
     ],
     ids=[
         "no-queue", "no-dead-letters", "dead-letter", "clear-queue", "open-queue", "short-dead-letters", "short-claims",
         "claims-for-ever", "short-spool", "quarantine-for-ever", "no-lifecycle", "no-blocks", "one-block-off",
-        "alarm-gone", "alarm-off", "alarm-tells-nobody", "nobody-subscribed", "no-actions",
+        "alarm-gone", "alarm-off", "alarm-tells-nobody", "optional-alarm-tells-nobody", "optional-alarm-off",
+        "alarm-rings", "optional-alarm-rings", "nobody-subscribed", "no-actions",
     ],
 )  # fmt: skip
 def test_a_fault_is_found_by_its_row(account: Account, change: Callable[[Account], object], row: str) -> None:
@@ -175,6 +190,37 @@ def test_a_fault_is_found_by_its_row(account: Account, change: Callable[[Account
     rows = account.rows()
     assert troubled(rows) == {row}, rows
     assert rows[row].advice
+
+
+@pytest.mark.parametrize("stack", [STACK, None])
+def test_optional_alarms_count_where_they_are_on(account: Account, stack: str | None) -> None:
+    """What the template makes on request is looked at like the rest, and its absence is no fault."""
+    account.alarm("silence")
+    account.alarm("webhook_check_failed")
+    rows = account.rows(stack)
+    assert troubled(rows) == set(), rows
+    assert (rows["alarms"].found, rows["alarms-now"].found) == ("16 of 16", "none of 16")
+
+
+@pytest.mark.parametrize("stack", [STACK, None])
+def test_another_stack_with_a_longer_name_is_not_looked_at(account: Account, stack: str | None) -> None:
+    """Its alarms begin with this stack's name too, and whether they ring or tell anybody is its own business."""
+    account.alarm("slow", AlarmName=f"{STACK}-too-slow", AlarmActions=[])
+    account.ring("slow", f"{STACK}-too")
+    rows = account.rows(stack)
+    assert troubled(rows) == set(), rows
+
+
+def test_alarms_that_have_gone_off_are_named(account: Account) -> None:
+    """Each by its name; and why no mail may have told of it."""
+    for name in ("spooled", "event_lost", "bad_signature_low", "too_large"):
+        account.ring(name)
+    row = account.rows()["alarms-now"]
+    assert row.status is Status.WARN
+    assert row.found == "in ALARM now: bad_signature_low, event_lost, spooled and 1 more"
+    assert row.details == ("bad_signature_low", "event_lost", "spooled", "too_large")
+    assert "docs/operations.md" in row.advice
+    assert "before somebody confirmed the mail sends none" in row.advice
 
 
 class UnconfirmedSns:

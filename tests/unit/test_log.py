@@ -64,7 +64,7 @@ def written(**fields: Value | None) -> dict[str, Value]:
         (log.WEBHOOK_CHECK, "webhook_check", "INFO", ["WebhookChecks", "WebhookErrors", "WebhooksBlocked"]),
         (log.WEBHOOK_ERRORS, "webhook_errors", "WARNING", []),
         (log.WEBHOOK_BLOCKED, "webhook_blocked", "CRITICAL", []),
-        (log.WEBHOOK_CHECK_FAILED, "webhook_check_failed", "ERROR", ["WebhookCheckFailed"]),
+        (log.WEBHOOK_CHECK_FAILED, "webhook_check_failed", "ERROR", ["WebhookCheckFailed", "WebhookChecks"]),
     ],
 )
 def test_an_event_has_the_name_level_and_metrics_that_alarms_are_built_on(
@@ -84,7 +84,7 @@ def test_every_answer_of_503_counts_as_a_lost_event() -> None:
 def test_a_metric_has_one_unit_and_its_field_is_a_number() -> None:
     """Wherever it is emitted; ages are seconds, durations are milliseconds, the rest are counts."""
     metrics = {metric for event_ in EVENTS for metric in event_.metrics}
-    assert len({metric.name for metric in metrics}) == len(metrics)
+    assert len({(metric.name, metric.unit, metric.field) for metric in metrics}) == len({each.name for each in metrics})
     assert {metric.field for metric in metrics if metric.field} <= NUMBER_FIELDS
     for metric in metrics:
         expected = {"Duration": "Milliseconds", "SpoolOldestAge": "Seconds", "QuarantineOldestAge": "Seconds"}
@@ -219,6 +219,12 @@ def test_a_counting_metric_is_one() -> None:
     """It needs no field, and an event without metrics has none."""
     assert metric_values(log.REFUSED, {}) == [(Metric("Refused"), 1.0)]
     assert metric_values(log.KEYS_LOADED, {"count": 2}) == []
+
+
+def test_a_failed_check_is_a_check_that_counts_for_nothing() -> None:
+    """An alarm on too few checks sees zero, and not a gap that CloudWatch bridges with an older check."""
+    values = {metric.name: value for metric, value in metric_values(log.WEBHOOK_CHECK_FAILED, {"error": "http_403"})}
+    assert values == {"WebhookCheckFailed": 1.0, "WebhookChecks": 0.0}
 
 
 def test_a_metric_of_a_field_has_its_value_and_is_left_out_without_it() -> None:
