@@ -130,7 +130,8 @@ class Replacing:
             steps.out.warn(f"the key {rotation.old_key} stays: it is the only one, or another webhook's.")
             return
         write_keys(self.target, kept, steps.out)
-        steps.done("remove", f"The old key {rotation.old_key} is removed from the secret store.")
+        left = "receivers forget it within 15 minutes, older versions of the secret keep it"
+        steps.done("remove", f"The old key {rotation.old_key} is taken out of the secret: {left}.")
 
     def _pause(self, why: str, seconds: float) -> None:
         if seconds <= 0:

@@ -163,7 +163,7 @@ def test_without_a_secret_the_keys_stand_in_the_settings() -> None:
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_shown(name: str, text: str) -> None:
-    """A connection string, a signed URL and the key itself are refused by the setting's name, not with what they hold."""
+    """A connection string, a signed URL and the key itself are refused by the setting's name, without their value."""
     env = {"DASTRA_QUEUE": QUEUE, "DASTRA_STORE": STORE, "DASTRA_SIGNATURE_KEYS_SECRET": SECRET}
     with pytest.raises(SettingsError, match=f"DASTRA_{name} is ") as caught:
         Places.of(Settings.from_env({**env, f"DASTRA_{name}": text}))
