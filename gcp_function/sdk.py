@@ -45,6 +45,8 @@ PASSING: Final = (
 )
 """Errors after which a second attempt may succeed. Google's client library retries the same for Publish."""
 
+_TOLD: Final = frozenset({"SERVICE_DISABLED", "USER_PROJECT_DENIED"})
+"""Reasons that Google gives for a refusal, where the exception's name would lead to the wrong remedy."""
 _OPTIONS: Final = (
     # Without this, gRPC hands the connection of a client that was thrown away to the one made in its place.
     ("grpc.use_local_subchannel_pool", 1),
@@ -157,6 +159,9 @@ def port_error(error: Exception, permanent: Errors = ()) -> PortError:
     """What a client's exception means; those in ``permanent`` will be raised for this message for ever."""
     if isinstance(error, PortError):
         return error
+    reason = getattr(error, "reason", None)
     return PortError(
-        type(error).__name__, timed_out=isinstance(error, GatewayTimeout), permanent=isinstance(error, permanent)
+        reason if isinstance(reason, str) and reason in _TOLD else type(error).__name__,
+        timed_out=isinstance(error, GatewayTimeout),
+        permanent=isinstance(error, permanent),
     )

@@ -1,10 +1,10 @@
 """Writes `tests/deploy/data/google-provider.json`: what the Terraform resources of `infra/gcp` can have.
 
-The provider itself is not needed. Its published Python bindings, a package named below, state every attribute of every
+The provider itself is not needed. Its published Python bindings, packages named below, state every attribute of every
 resource: a keyword of the class's constructor, required where it has no default. They are read and never imported.
 
-    python scripts/google_provider_schema.py                  fetches the package with pip, once
-    python scripts/google_provider_schema.py --wheel FILE     takes one that is here already
+    python scripts/google_provider_schema.py                       fetches the packages with pip, once
+    python scripts/google_provider_schema.py --wheels DIRECTORY    takes them from where they are already
 
 Run it when a resource type is added to `infra/gcp`, or the provider's version there is raised.
 """
@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 TERRAFORM = ROOT / "infra/gcp"
 TARGET = ROOT / "tests/deploy/data/google-provider.json"
-PACKAGE, VERSION = "cdktn-provider-google", "21.1.0"
+PACKAGE, BETA, VERSION = "cdktn-provider-google", "cdktn-provider-google-beta", "21.1.0"
 # Terraform's own words, which every resource takes.
 META = {"connection", "count", "depends_on", "for_each", "lifecycle", "provider", "provisioners", "scope", "id_"}
 TYPES = {"str": "string", "Number": "number", "bool": "bool"}
@@ -36,6 +36,13 @@ def resource_types(directory: Path) -> list[str]:
     """The resource types of Google's provider that the files of a directory use."""
     text = "\n".join(path.read_text("utf-8") for path in sorted(directory.glob("*.tf")))
     return sorted(set(re.findall(r'^resource "(google_\w+)"', text, re.MULTILINE)))
+
+
+def beta_types(directory: Path) -> set[str]:
+    """Those of them that say that they come from the beta provider."""
+    text = "\n".join(path.read_text("utf-8") for path in sorted(directory.glob("*.tf")))
+    blocks = re.findall(r'^resource "(google_\w+)"[^\n]*\n(.*?)^}', text, re.MULTILINE | re.DOTALL)
+    return {type_ for type_, body in blocks if re.search(r"^  provider += google-beta\b", body, re.MULTILINE)}
 
 
 def names_in(annotation: ast.expr) -> Iterator[str]:
@@ -99,24 +106,30 @@ class Bindings:
                     yield node.name, kind
 
 
-def fetch(directory: Path) -> Path:
-    """Fetches the package with pip."""
+def fetch(directory: Path) -> None:
+    """Fetches the packages with pip."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", str(directory)]
-    subprocess.run([*pip, f"{PACKAGE}=={VERSION}"], check=True)
-    return next(directory.glob("*.whl"))
+    subprocess.run([*pip, *(f"{package}=={VERSION}" for package in (PACKAGE, BETA))], check=True)
 
 
-def read(wheel: Path, types: list[str]) -> Tree:
-    """The file's content, from a wheel of the bindings."""
-    with zipfile.ZipFile(wheel) as archive:
-        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        provider = re.search(r"google provider version (\d[\d.]*\d)", archive.read(metadata).decode())
-        module = "cdktn_provider_google/{}/__init__.py"
-        sources = {name: archive.read(module.format(name.removeprefix("google_"))).decode() for name in types}
+def read(wheels: Path, types: list[str], beta: set[str]) -> Tree:
+    """The file's content, from a directory with the wheels of the bindings."""
+    versions, sources = set(), {}
+    # The modules of the beta provider keep the prefix that the others drop.
+    for package, module in ((PACKAGE, "{}"), (BETA, "google_{}")):
+        name = package.replace("-", "_")
+        with zipfile.ZipFile(next(wheels.glob(f"{name}-{VERSION}-*.whl"))) as archive:
+            (metadata,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+            versions |= set(re.findall(r"provider version (\d[\d.]*\d)", archive.read(metadata).decode())[:1])
+            for type_ in types:
+                if (type_ in beta) is (package == BETA):
+                    path = f"{name}/{module.format(type_.removeprefix('google_'))}/__init__.py"
+                    sources[type_] = archive.read(path).decode()
+    (version,) = versions
     return {
-        "source": f"{PACKAGE} {VERSION} (Python bindings), read by scripts/google_provider_schema.py",
-        "provider": provider[1] if provider else "unknown",
-        "resources": {name: Bindings(source).resource() for name, source in sources.items()},
+        "source": f"{PACKAGE} and {BETA} {VERSION} (Python bindings), read by scripts/google_provider_schema.py",
+        "provider": version,
+        "resources": {type_: Bindings(sources[type_]).resource() for type_ in types},
     }
 
 
@@ -131,10 +144,12 @@ def written(content: Tree) -> str:
 def main() -> None:
     """Writes the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, help=f"a wheel of {PACKAGE} {VERSION}")
+    parser.add_argument("--wheels", type=Path, help=f"where the wheels of {PACKAGE} and {BETA} {VERSION} are")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        content = read(arguments.wheel or fetch(Path(scratch)), resource_types(TERRAFORM))
+        if arguments.wheels is None:
+            fetch(Path(scratch))
+        content = read(arguments.wheels or Path(scratch), resource_types(TERRAFORM), beta_types(TERRAFORM))
     TARGET.write_text(written(content), "utf-8")
     print(f"{len(content['resources'])} resource types of provider {content['provider']} -> {TARGET.relative_to(ROOT)}")
 

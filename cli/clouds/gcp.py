@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
     from cli.doctor.model import Result
+    from cli.doctor.rest import Rest
     from core.ports import Queue, Store
 
 SETTINGS: Final = ("QUEUE", "STORE", "SIGNATURE_KEYS_SECRET")
 """The function's settings that the command line reads, in the order of ``Names``."""
-_TOPIC: Final = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
+_TOPIC: Final = re.compile(r"projects/([^/\s]+)/topics/[^/\s]+")
 _SECRET: Final = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+")
 _SERVICE: Final = re.compile(r"(?:projects/([^/\s]+)/locations/([^/\s]+)/services/)?([a-z][a-z0-9-]{0,62})")
 _LOOK_UP_SECONDS: Final = 60
 _EMULATED: Final = ("PUBSUB_", "STORAGE_", "SECRET_MANAGER_", "GOOGLE_", "CLOUDSDK_")
 _LOG_IN: Final = "Log in to Google Cloud first: gcloud auth application-default login"
+_BILL: Final = "gcloud auth application-default set-quota-project ID, with the deployment's project"
 _ADVICE: Final = {
     "DefaultCredentialsError": _LOG_IN,
     "RefreshError": f"Your Google Cloud session is over. {_LOG_IN}",
@@ -39,6 +41,10 @@ _ADVICE: Final = {
     "PERMISSION_DENIED": "Your Google Cloud identity may not do this; see who you are with gcloud auth list.",
     "PermissionDenied": "Your Google Cloud identity may not do this; see who you are with gcloud auth list.",
     "Forbidden": "Your Google Cloud identity may not do this; see who you are with gcloud auth list.",
+    "SERVICE_DISABLED": "The API is off in the project that your login bills its calls to, which is often another one: "
+    f"{_BILL}.",
+    "USER_PROJECT_DENIED": "You may not bill calls to the project that your login names: "
+    f"{_BILL}; it takes roles/serviceusage.serviceUsageConsumer there.",
     "NotFound": "There is nothing of that name; check the name and its project.",
     "ServiceUnavailable": "Google Cloud cannot be reached from here: check the network and the proxy.",
     "ConnectError": "Google Cloud cannot be reached from here: check the network and the proxy.",
@@ -115,9 +121,14 @@ class Gcp:
     def inside(self, names: Names, deployment: str | None) -> Iterator[Result]:  # noqa: ARG002 - the topic's name says it
         """What the doctor sees of a deployment with these credentials."""
         from cli.doctor.gcp import Inside
+
+        return Inside(self.rest(names), names).rows()
+
+    def rest(self, names: Names) -> Rest:
+        """Google's APIs as whoever is logged in here, billed to the deployment's project."""
         from cli.doctor.rest import Rest
 
-        return Inside(Rest(_token, self.advice), names).rows()
+        return Rest(_token, self.advice, lambda: _billed(names.queue))
 
     def advice(self, code: str) -> str | None:
         """What to do about an error code of Google's services, or the name of an exception of its libraries."""
@@ -143,7 +154,7 @@ class _Secret:
                 return None
             raise PortError("NotFound") from error
         except Exception as error:
-            raise PortError(type(error).__name__) from error
+            raise _port_error(error) from error
         return bytes(answer.payload.data).decode("utf-8", "replace")
 
     def write(self, text: str) -> None:
@@ -154,7 +165,7 @@ class _Secret:
                 parent=self._name, payload=SecretPayload(data=text.encode()), timeout=SECONDS, retry=None
             )
         except Exception as error:
-            raise PortError(type(error).__name__) from error
+            raise _port_error(error) from error
 
     @cached_property
     def _client(self) -> SecretManagerServiceClient:
@@ -168,6 +179,20 @@ def _credentials() -> Any:
     import google.auth
 
     return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+
+
+def _port_error(error: Exception) -> PortError:
+    from gcp_function.sdk import port_error
+
+    return port_error(error)
+
+
+def _billed(topic: str | None) -> Mapping[str, str]:
+    """Whom a call is billed to. A person's login names another project or none; a service account belongs to one."""
+    from google.oauth2.credentials import Credentials
+
+    match = _TOPIC.fullmatch(topic or "")
+    return {"x-goog-user-project": match[1]} if match and isinstance(_credentials(), Credentials) else {}
 
 
 def _token() -> str:

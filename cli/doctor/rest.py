@@ -23,10 +23,12 @@ class Rest:
     Args:
         token: gives the token; an empty one sends none, as emulators want it.
         advise: what to do about an error's code.
+        headers: gives what else a request says of who asks.
     """
 
     token: Callable[[], str]
     advise: Callable[[str], str | None]
+    headers: Callable[[], Mapping[str, str]] = dict
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=_SECONDS))
 
     def get(self, url: str, **parameters: str) -> dict[str, Any]:
@@ -55,25 +57,27 @@ class Rest:
             name = type(error).__name__
             return Absent(False, name, self.advise(name) or "")
         status = error.response.status_code
-        code = _code(error.response) or str(status)
+        *reasons, code = _codes(error.response) or [str(status)]
+        code = next((reason for reason in reasons if self.advise(reason)), code)
         return Absent(status == httpx.codes.NOT_FOUND, code, self.advise(code) or "")
 
     def _ask(
         self, method: str, url: str, parameters: Mapping[str, str], body: Mapping[str, object] | None
     ) -> dict[str, Any]:
         token = self.token()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {token}", **self.headers()} if token else {}
         answer = self.client.request(method, url, params=parameters or None, json=body, headers=headers)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
 
 
-def _code(answer: httpx.Response) -> str:
-    """The service's own code: Google's ``status`` or Azure's ``code``."""
+def _codes(answer: httpx.Response) -> list[str]:
+    """The service's own codes: the reasons in Google's details, and last its ``status`` or Azure's ``code``."""
     try:
         error = answer.json().get("error", {})
-        code = str(error.get("status") or error.get("code") or "")
+        reasons = [each.get("reason") for each in error.get("details") or ()]
+        codes = [*reasons, error.get("status") or error.get("code")]
     except (ValueError, AttributeError):
-        return ""
-    return code if _CODE.fullmatch(code) else ""
+        return []
+    return [str(code) for code in codes if code and _CODE.fullmatch(str(code))]

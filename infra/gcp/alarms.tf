@@ -68,7 +68,7 @@ resource "google_logging_metric" "this" {
     }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -76,7 +76,7 @@ resource "google_monitoring_notification_channel" "email" {
   type         = "email"
   labels       = { email_address = var.alarm_email }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 resource "google_monitoring_alert_policy" "this" {
@@ -147,5 +147,11 @@ resource "google_monitoring_alert_policy" "this" {
     }
   }
 
-  depends_on = [time_sleep.settled]
+  # The builds give metrics some minutes more.
+  depends_on = [
+    time_sleep.settled,
+    google_cloudfunctions2_function.receive,
+    google_cloudfunctions2_function.redrive,
+    google_cloudfunctions2_function.watch,
+  ]
 }

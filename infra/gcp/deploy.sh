@@ -88,12 +88,8 @@ check_names
 [[ $trusted_proxy_hops == 1 || $ingress == internal-and-gclb ]] || fail "--trusted-proxy-hops above 1 needs --ingress internal-and-gclb"
 "$dry_run" || [[ -f $source/main.py ]] || fail "$source/main.py is missing; run: make build-gcp"
 
-if [[ -n $work_dir ]]; then
-  mkdir -p "$work_dir"
-else
-  work_dir=$(mktemp -d)
-  trap 'rm -rf "$work_dir"' EXIT
-fi
+work_dir=${work_dir:-$scratch/definitions}
+mkdir -p "$work_dir"
 
 # Fills in a definition. The names are those of `local.names` in alarms.tf; `$${` is what Terraform writes for `${`.
 fill_in() {
@@ -106,18 +102,7 @@ fill_in() {
   filled=$target
 }
 
-# What was made seconds ago may not be known everywhere yet: Cloud Monitoring says 404 of a new metric, and a role takes
-# a minute to reach the builder. The first argument is how often to try.
-patiently() {
-  local attempts=$1 attempt
-  shift
-  for ((attempt = 1; attempt < attempts; attempt++)); do
-    if "$@"; then return; fi
-    say "That was attempt $attempt of $attempts; again in 30 seconds."
-    sleep 30
-  done
-  "$@"
-}
+patience=6
 
 step "Services"
 cloud services enable artifactregistry.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com \
@@ -231,24 +216,33 @@ environment+="|DASTRA_MAX_BODY_BYTES=$max_body_bytes"
 environment+="|DASTRA_MAX_EVENT_AGE_SECONDS=$max_event_age_seconds"
 environment+="|DASTRA_TIME_BUDGET_SECONDS=$time_budget_seconds"
 environment+="|DASTRA_QUEUE_BUDGET_SECONDS=$queue_budget_seconds"
-environment+="|GOOGLE_CLOUD_PROJECT=$project|WORKERS=1|MALLOC_ARENA_MAX=2|MALLOC_MMAP_THRESHOLD_=262144"
+environment+="|GOOGLE_CLOUD_PROJECT=$project|WORKERS=1|LOG_EXECUTION_ID=false|MALLOC_ARENA_MAX=2|MALLOC_MMAP_THRESHOLD_=262144"
 deploy_function() {
   local function=$1 entry_point=$2 threads=$3
   shift 3
-  patiently 3 cloud functions deploy "$function" --gen2 "--region=$region" --runtime=python313 "--source=$source" \
+  say "Google builds $function and starts it: some minutes."
+  cloud functions deploy "$function" --gen2 "--region=$region" --runtime=python313 "--source=$source" \
     "--entry-point=$entry_point" --trigger-http "--run-service-account=$(account "$entry_point")" \
     "--build-service-account=projects/$project/serviceAccounts/$(account build)" \
     "--docker-repository=projects/$project/locations/$region/repositories/$images" --memory=512Mi --cpu=1 \
     "--concurrency=$threads" --serve-all-traffic-latest-revision "--update-labels=app=$name" \
     "--set-env-vars=^|^$environment|THREADS=$threads" "$@"
 }
-# Said at each deployment: for the time between a function without it and a binding after it Dastra would get 403.
-public=--no-allow-unauthenticated
-[[ $public_access == all-users ]] && public=--allow-unauthenticated
-deploy_function "$receive" receive 16 "$public" "--ingress-settings=$ingress" "--max-instances=$max_instances" \
-  "--min-instances=$min_instances" --timeout=30s
-[[ $public_access == no-iam-check ]] &&
-  cloud run services update "$receive" "--region=$region" --no-invoker-iam-check
+# Without a word about callers gcloud leaves them as they are, and a new function has none. Taking allUsers away and giving
+# it back would answer Dastra 403 in between; and apart from the build a refusal of the role is not tried with it again.
+callers=--no-allow-unauthenticated
+[[ $public_access == all-users ]] && callers=
+deploy_function "$receive" receive 16 ${callers:+"$callers"} "--ingress-settings=$ingress" \
+  "--max-instances=$max_instances" "--min-instances=$min_instances" --timeout=30s
+case $public_access in
+  all-users)
+    cloud run services add-iam-policy-binding "$receive" "--region=$region" --member=allUsers --role=roles/run.invoker ||
+      fail "nobody may call the webhook: the role for allUsers was refused, in the words above. Where an organisation" \
+        "forbids it, run this again with --public-access no-iam-check; what that needs stands in docs/deploy-gcp.md," \
+        "\"Organisations that forbid allUsers\"."
+    ;;
+  no-iam-check) cloud run services update "$receive" "--region=$region" --no-invoker-iam-check ;;
+esac
 deploy_function "$redrive" redrive 1 --no-allow-unauthenticated --ingress-settings=internal-only --max-instances=1 \
   --min-instances=0 --timeout=120s
 if [[ $webhook_check == on ]]; then
@@ -299,38 +293,52 @@ for path in "$here"/metrics/*.json; do
 done
 
 step "Alarms, to $alarm_email"
-channel=$(look_up "" beta monitoring channels list --format='value(name)' --limit=1 \
-  "--filter=type=\"email\" AND labels.email_address=\"$alarm_email\" AND userLabels.app=\"$name\"")
+channel=$(ours "" "userLabels.app,type,labels.email_address" "$name"$'\t'email$'\t'"$alarm_email" beta monitoring channels)
+channel=${channel%%$'\n'*}
 if [[ -z $channel ]]; then
-  cloud beta monitoring channels create "--display-name=$name alarms" --type=email \
-    "--channel-labels=email_address=$alarm_email" "--user-labels=app=$name"
-  channel=$(look_up "projects/$project/notificationChannels/NUMBER" beta monitoring channels list --format='value(name)' --limit=1 \
-    "--filter=type=\"email\" AND labels.email_address=\"$alarm_email\" AND userLabels.app=\"$name\"")
+  channel=$(cloud beta monitoring channels create "--display-name=$name alarms" --type=email \
+    "--channel-labels=email_address=$alarm_email" "--user-labels=app=$name" --format='value(name)')
+  if "$dry_run"; then channel=projects/$project/notificationChannels/NUMBER; fi
 fi
 told=\"$channel\"
 for each in ${channels[@]+"${channels[@]}"}; do told+=", \"$each\""; done
+# A line for each alarm that is there: which it is, and its name.
+policies=$(ours "" "userLabels.app,userLabels.alarm" "$name" alpha monitoring policies)
+named() { awk -v alarm="$1" '$1 == alarm { print $2 }' <<<"$policies"; }
+patience=10
 for path in "$here"/alarms/*.json; do
   alarm=$(basename "$path" .json)
-  policy=$(look_up "" alpha monitoring policies list --format='value(name)' --limit=1 \
-    "--filter=userLabels.app=\"$name\" AND userLabels.alarm=\"$alarm\"")
-  if ! wanted "$alarm"; then
-    [[ -z $policy ]] || cloud alpha monitoring policies delete "$policy"
-    continue
-  fi
+  policy=
+  for each in $(named "$alarm"); do
+    if wanted "$alarm" && [[ -z $policy ]]; then
+      policy=$each
+    else
+      cloud alpha monitoring policies delete "$each"
+    fi
+  done
+  wanted "$alarm" || continue
   fill_in "alarms/$alarm.json"
   sed -e "1s|^{|{\"notificationChannels\": [$told],|" "$filled" >"$filled.told" && mv "$filled.told" "$filled"
   if [[ -n $policy ]]; then
     cloud alpha monitoring policies update "$policy" "--policy-from-file=$filled"
   else
-    patiently 10 cloud alpha monitoring policies create "--policy-from-file=$filled"
+    cloud alpha monitoring policies create "--policy-from-file=$filled"
   fi
 done
 
 step "Dashboard"
+old=$(ours "" displayName "$name" monitoring dashboards)
 fill_in dashboard.json
-dashboard=$(look_up "" monitoring dashboards list --format='value(name)' --limit=1 "--filter=displayName=\"$name\"")
-[[ -z $dashboard ]] || cloud monitoring dashboards delete "$dashboard"
+if [[ $webhook_check == on ]]; then
+  # The tiles of the check go before the others: the lines between the brackets, and a comma.
+  whole=$filled
+  fill_in dashboard-check.json
+  sed -e 1d -e '$s/]/,/' "$filled" >"$filled.tiles" && rm "$filled"
+  sed -e "/\"tiles\": \[/r $filled.tiles" "$whole" >"$whole.all" && mv "$whole.all" "$whole"
+  filled=$whole
+fi
 cloud monitoring dashboards create "--config-from-file=$filled"
+for each in $old; do cloud monitoring dashboards delete "$each"; done
 
 url=$(look_up "https://$receive-HASH.a.run.app" functions describe "$receive" --gen2 "--region=$region" --format='value(serviceConfig.uri)')
 step "Done. The webhook's address: $url"

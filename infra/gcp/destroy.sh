@@ -12,7 +12,7 @@ Usage: infra/gcp/destroy.sh --project ID [options]
   --region REGION            europe-west1
   --scheduler-region REGION  the region
   --name NAME                dastra-webhooks
-  --with-stored-events       also when events are still in the store; they are deleted with it
+  --with-stored-events       also when something is still in the store; it is deleted with it
   --yes                      do not ask
   --dry-run                  print every command, run none
 TEXT
@@ -50,9 +50,15 @@ remove() { # remove LOOK-UP... -- COMMAND...
 
 if ! "$dry_run"; then
   if ! "$with_stored_events"; then
-    for prefix in spool quarantine claims; do
+    for prefix in spool quarantine claims addresses rotations; do
       held=$(gcloud storage ls "gs://$store/$prefix/**" "--project=$project" 2>/dev/null | head -n 1 || true)
-      [[ -z $held ]] || fail "events are still stored below gs://$store/$prefix/. Release or drop them first, or say --with-stored-events."
+      [[ -n $held ]] || continue
+      case $prefix in
+        addresses) what="addresses that you accepted" ;;
+        rotations) what="notes on keys whose replacement is under way" ;;
+        *) what="events" ;;
+      esac
+      fail "$what are still stored below gs://$store/$prefix/. Release or drop events first; to delete all of it, say --with-stored-events."
     done
   fi
   if ! "$yes"; then
@@ -63,16 +69,16 @@ if ! "$dry_run"; then
 fi
 
 step "Alarms first, since they would tell of the rest"
-for path in "$here"/alarms/*.json; do
-  alarm=$(basename "$path" .json)
-  policy=$(look_up "POLICY-$alarm" alpha monitoring policies list --format='value(name)' --limit=1 \
-    "--filter=userLabels.app=\"$name\" AND userLabels.alarm=\"$alarm\"")
-  [[ -z $policy ]] || cloud alpha monitoring policies delete "$policy"
-done
-channel=$(look_up CHANNEL beta monitoring channels list --format='value(name)' --limit=1 "--filter=userLabels.app=\"$name\"")
-[[ -z $channel ]] || cloud beta monitoring channels delete "$channel"
-dashboard=$(look_up DASHBOARD monitoring dashboards list --format='value(name)' --limit=1 "--filter=displayName=\"$name\"")
-[[ -z $dashboard ]] || cloud monitoring dashboards delete "$dashboard"
+# More than one of each where deployments made it twice.
+stand_ins=
+for path in "$here"/alarms/*.json; do stand_ins+="POLICY-$(basename "$path" .json) "; done
+found=$(ours "$stand_ins" userLabels.app "$name" alpha monitoring policies)
+for each in $found; do cloud alpha monitoring policies delete "$each"; done
+# An alarm that somebody else made may use it too: --force takes it out of there.
+found=$(ours CHANNEL userLabels.app "$name" beta monitoring channels)
+for each in $found; do cloud beta monitoring channels delete "$each" --force; done
+found=$(ours DASHBOARD displayName "$name" monitoring dashboards)
+for each in $found; do cloud monitoring dashboards delete "$each"; done
 for path in "$here"/metrics/*.json; do
   metric=$name-$(basename "$path" .json)
   remove logging metrics describe "$metric" -- logging metrics delete "$metric"

@@ -17,6 +17,7 @@ locals {
     DASTRA_QUEUE_BUDGET_SECONDS  = tostring(var.queue_budget_seconds)
     GOOGLE_CLOUD_PROJECT         = var.project # Cloud Run does not set it, and log lines name their trace by it
     WORKERS                      = "1"         # processes of the functions framework
+    LOG_EXECUTION_ID             = "false"     # Google's default rewrites each log line, with what the request's header says
     THREADS                      = tostring(local.concurrency)
     MALLOC_ARENA_MAX             = "2"      # heaps; else each thread has one, as large as its largest requests made it
     MALLOC_MMAP_THRESHOLD_       = "262144" # bytes; larger blocks stay out of the heaps, and go back when they are freed

@@ -14,7 +14,7 @@ resource "google_service_account" "this" {
   account_id   = "${var.name}-${each.key}"
   display_name = "${var.name}: ${each.value}"
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 locals {

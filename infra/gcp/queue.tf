@@ -10,7 +10,7 @@ resource "google_pubsub_topic" "events" {
     allowed_persistence_regions = var.message_regions
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 resource "google_pubsub_subscription" "events" {
@@ -43,7 +43,7 @@ resource "google_pubsub_topic" "dead_letters" {
     allowed_persistence_regions = var.message_regions
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 resource "google_pubsub_subscription" "dead_letters" {
@@ -57,18 +57,31 @@ resource "google_pubsub_subscription" "dead_letters" {
   }
 }
 
-# Pub/Sub itself moves a message to the dead letters, and silently does not where it lacks one of these two roles.
+# Pub/Sub itself moves a message to the dead letters, and silently does not where it lacks one of these two roles. Its
+# account is not there in a project that has not used Pub/Sub yet, and a role cannot be given to an account that is not.
+
+resource "google_project_service_identity" "pubsub" {
+  provider = google-beta # in no other provider so far
+
+  service = "pubsub.googleapis.com"
+
+  depends_on = [time_sleep.enabled]
+}
 
 resource "google_pubsub_topic_iam_member" "dead_letters_arrive" {
   topic  = google_pubsub_topic.dead_letters.id
   role   = "roles/pubsub.publisher"
   member = local.pubsub_agent
+
+  depends_on = [google_project_service_identity.pubsub]
 }
 
 resource "google_pubsub_subscription_iam_member" "dead_letters_leave" {
   subscription = google_pubsub_subscription.events.id
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent
+
+  depends_on = [google_project_service_identity.pubsub]
 }
 
 locals {

@@ -17,5 +17,5 @@ resource "google_secret_manager_secret" "keys" {
     }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }

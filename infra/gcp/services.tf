@@ -1,4 +1,4 @@
-# The services of Google Cloud that are used, and the wait that freshly made things need.
+# The services of Google Cloud that are used, and the waits that freshly made things need.
 
 resource "google_project_service" "used" {
   for_each = toset([
@@ -25,10 +25,20 @@ data "google_project" "this" {
   project_id = var.project
 }
 
-# Cloud Monitoring answers 404 for an alert on a log-based metric that is seconds old, and a role takes about as long to
-# reach the builder. Both are waited for once.
-resource "time_sleep" "settled" {
+# A service that was just enabled refuses its first calls as disabled. Each pause is made anew with what it waits for.
+resource "time_sleep" "enabled" {
   create_duration = "60s"
+  triggers        = { services = join(" ", [for service in google_project_service.used : service.service]) }
+}
+
+# Some minutes until a role has reached the builder, and until Cloud Monitoring knows a log-based metric: it answers 404 for
+# an alarm on one that is seconds old.
+resource "time_sleep" "settled" {
+  create_duration = "180s"
+  triggers = {
+    accounts = join(" ", keys(google_service_account.this))
+    metrics  = join(" ", keys(google_logging_metric.this))
+  }
 
   depends_on = [
     google_logging_metric.this,

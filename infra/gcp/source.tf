@@ -16,7 +16,7 @@ resource "google_storage_bucket" "source" {
   public_access_prevention    = "enforced"
   force_destroy               = true
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 resource "google_storage_bucket_object" "source" {
@@ -57,5 +57,5 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }

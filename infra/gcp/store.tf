@@ -35,5 +35,5 @@ resource "google_storage_bucket" "store" {
     }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }

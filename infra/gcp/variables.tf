@@ -307,7 +307,7 @@ variable "soft_delete_days" {
 }
 
 variable "delete_stored_data" {
-  description = "Whether terraform destroy may delete a store with events in it, and the secret with the keys. Set it, apply, then destroy."
+  description = "Whether terraform destroy may delete the store with what is in it, and the secrets with the keys. It counts once it was applied: terraform apply -var delete_stored_data=true && terraform destroy -var delete_stored_data=true. Without it destroy stops before anything is gone."
   type        = bool
   default     = false
 }

@@ -8,6 +8,10 @@ terraform {
       source  = "hashicorp/google"
       version = "~> 8.7" # every attribute here was checked against 8.7.0
     }
+    google-beta = {
+      source  = "hashicorp/google-beta"
+      version = "~> 8.7" # for Pub/Sub's own account alone (queue.tf)
+    }
     archive = {
       source  = "hashicorp/archive"
       version = "~> 2.7"
@@ -23,4 +27,9 @@ provider "google" {
   project        = var.project
   region         = var.region
   default_labels = { app = var.name }
+}
+
+provider "google-beta" {
+  project = var.project
+  region  = var.region
 }

@@ -20,7 +20,7 @@ resource "google_secret_manager_secret" "api_key" {
     }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.enabled]
 }
 
 # All that this account may do.

@@ -195,9 +195,12 @@ def definitions(kind: str, directory: Path = INFRA) -> dict[str, Json]:
     return {path.stem: filled_in(path) for path in sorted((directory / kind).glob("*.json"))}
 
 
-def dashboard() -> Json:
-    """The filled-in dashboard."""
-    return filled_in(INFRA / "dashboard.json")
+def dashboard(*, check: bool = True) -> Json:
+    """The filled-in dashboard, with or without the tiles of the check of the webhooks."""
+    content = filled_in(INFRA / "dashboard.json")
+    if check:
+        content["mosaicLayout"]["tiles"][:0] = filled_in(INFRA / "dashboard-check.json")
+    return content
 
 
 @dataclass(frozen=True)

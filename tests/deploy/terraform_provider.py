@@ -4,7 +4,8 @@ Terraform asks a provider for its schema, and for the planned state of each reso
 version 5). This one answers with the schema in `data/google-provider.json`, taken from the published provider, and
 plans what the configuration says. What Google would compute is made up where something here refers to it (`COMPUTED`),
 and unknown elsewhere. So references, types, unknown and missing arguments, conditions, `for_each` and `dynamic` are all
-judged by terraform itself; what only Google's servers know (a value that they refuse) is not.
+judged by terraform itself; what only Google's servers know (a value that they refuse) is not. It also makes and deletes
+whatever it is told to, in name alone, so that terraform's own order of doing so can be seen.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ _MESSAGES: Final[Mapping[str, Mapping[int, str]]] = {
     "PlanRequest": {1: "type_name string", 2: "prior_state Value", 3: "proposed_new_state Value", 4: "config Value"},
     "Planned": {1: "planned_state Value", 4: "diagnostics *Diagnostic", 5: "legacy_type_system bool"},
     "State": {1: "state Value"},
+    "ApplyRequest": {1: "type_name string", 2: "prior_state Value", 3: "planned_state Value", 4: "config Value"},
+    "Applied": {1: "new_state Value", 3: "diagnostics *Diagnostic", 4: "legacy_type_system bool"},
+    "Current": {1: "type_name string", 2: "current_state Value"},
+    "Refreshed": {1: "new_state Value", 2: "diagnostics *Diagnostic"},
+    "Raw": {1: "json bytes"},
+    "Stored": {1: "type_name string", 2: "version int64", 3: "raw_state Raw"},
+    "Upgraded": {1: "upgraded_state Value", 2: "diagnostics *Diagnostic"},
 }
 
 
@@ -122,6 +130,7 @@ _SMALL_PROVIDERS: Final[Mapping[str, Tree]] = {
             "time_sleep": {
                 "attributes": {
                     "create_duration": {"type": "string", "required": False},
+                    "triggers": {"type": ["map", "string"], "required": False},
                     "id": {"type": "string", "required": False, "computed": True},
                 },
                 "blocks": {},
@@ -151,10 +160,11 @@ _READ: Final[Mapping[str, Tree]] = {
 
 
 class Provider:
-    """The three providers of `infra/gcp` behind one port on loopback."""
+    """The four providers of `infra/gcp` behind one port on loopback. ``deleted`` are the types of what was deleted."""
 
     def __init__(self, project: str) -> None:
         self.project: Final = project
+        self.deleted: Final[list[str]] = []
         google = json.loads(SCHEMA.read_text("utf-8"))["resources"]
         self.resources: Final[Mapping[str, Tree]] = {**google, **_SMALL_PROVIDERS["time"]["resources"]}
         self.data: Final[Mapping[str, Tree]] = {"google_project": _PROJECT, **_SMALL_PROVIDERS["archive"]["data"]}
@@ -167,6 +177,9 @@ class Provider:
             "Configure": (lambda _: P["Diagnostics"](), "Configure"),
             "PlanResourceChange": (self._plan, "PlanRequest"),
             "ReadDataSource": (self._read, "Typed"),
+            "ApplyResourceChange": (self._apply, "ApplyRequest"),
+            "ReadResource": (lambda request: P["Refreshed"](new_state=request.current_state), "Current"),
+            "UpgradeResourceState": (_upgraded, "Stored"),
             "Stop": (lambda _: P["Empty"](), "Empty"),
         }
         self._server.add_generic_rpc_handlers(
@@ -191,7 +204,7 @@ class Provider:
         """What terraform must be started with to find it."""
         address = {"Network": "tcp", "String": f"127.0.0.1:{self.port}"}
         entry = {"Protocol": "grpc", "ProtocolVersion": 5, "Pid": os.getpid(), "Test": True, "Addr": address}
-        names = [f"registry.terraform.io/hashicorp/{name}" for name in ("google", "archive", "time")]
+        names = [f"registry.terraform.io/hashicorp/{name}" for name in ("google", "google-beta", "archive", "time")]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         return {
             **kept,
@@ -219,6 +232,14 @@ class Provider:
             state = _with_unknown({**state, **made_up}, tree)
         return P["Planned"](planned_state=P["Value"](msgpack=msgpack.packb(state)), legacy_type_system=True)
 
+    def _apply(self, request: Any) -> Any:
+        state = msgpack.unpackb(request.planned_state.msgpack, strict_map_key=False)
+        if state is None:
+            self.deleted.append(request.type_name)
+        else:
+            state = _made(state, self.resources[request.type_name])
+        return P["Applied"](new_state=P["Value"](msgpack=msgpack.packb(state)), legacy_type_system=True)
+
     def _read(self, request: Any) -> Any:
         state = {**msgpack.unpackb(request.config.msgpack), **_READ[request.type_name]}
         return P["State"](state=P["Value"](msgpack=msgpack.packb(state)))
@@ -245,6 +266,11 @@ def terraform(program: str, directory: Path, env: Mapping[str, str], *arguments:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
+
+
+def _upgraded(request: Any) -> Any:
+    state = msgpack.packb(json.loads(request.raw_state.json))
+    return P["Upgraded"](upgraded_state=P["Value"](msgpack=state))
 
 
 def _nothing(_: Tree, __: str) -> Tree:
@@ -292,4 +318,15 @@ def _with_unknown(state: Tree, tree: Tree) -> Tree:
             known[name] = UNKNOWN
     for name, block in tree["blocks"].items():
         known[name] = [_with_unknown(each, block) for each in known.get(name) or []]
+    return known
+
+
+def _made(state: Tree, tree: Tree) -> Tree:
+    """The state as it is once the thing was made: something in each place that was unknown."""
+    known = dict(state)
+    for name, attribute in tree["attributes"].items():
+        if known.get(name) == UNKNOWN:
+            known[name] = {"string": "made-up", "number": 1, "bool": False}.get(str(attribute["type"]))
+    for name, block in tree["blocks"].items():
+        known[name] = [_made(each, block) for each in known.get(name) or []]
     return known

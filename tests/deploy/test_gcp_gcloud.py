@@ -191,33 +191,58 @@ def test_a_wrong_flag_is_found(tmp_path: Path) -> None:
     assert len(found) == 3, found
 
 
-STAND_IN = """#!/usr/bin/env bash
+STAND_IN = r"""#!/usr/bin/env bash
 # Stands in for gcloud where everything is there already, and writes down what it was asked to do.
 case "$*" in
   *"value(projectNumber)"*) echo {number} ;;
   *"value(serviceConfig.uri)"*) echo https://example.invalid ;;
-  *" list "*"value(name)"*) echo existing/1 ;;
+  *"policies list"*) for alarm in {alarms}; do printf '{name}\t%s\tpolicies/%s\n' "$alarm" "$alarm"; done ;;
+  *"channels list"*) printf '{name}\temail\t{email}\tchannels/1\n' ;;
+  *"dashboards list"*) printf '{name}\tdashboards/1\n' ;;
 esac
 printf '%q ' gcloud "$@" >>"$ASKED"
 echo >>"$ASKED"
 """
 
 
-def live(name: str, directory: Path, *options: str, stand_in: str = STAND_IN) -> tuple[Command, ...]:
-    """Run a script for good, against a gcloud of ours that says that everything exists."""
-    program, asked, source = directory / "bin/gcloud", directory / "asked", directory / "source"
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(stand_in.replace("{number}", NUMBER), "utf-8")
-    program.chmod(0o755)
+def put_stand_in(stand_in: str, directory: Path) -> dict[str, str]:
+    """Put a gcloud of ours on a PATH, and a pause that is over at once; the environment with both."""
+    written = {"number": NUMBER, "name": NAME, "email": EMAIL, "alarms": " ".join(definitions("alarms"))}
+    for name, value in written.items():
+        stand_in = stand_in.replace(f"{{{name}}}", value)
+    programs = {"gcloud": stand_in, "sleep": '#!/bin/sh\necho "$1" >>"$ASKED.pauses"\n'}
+    (directory / "bin").mkdir(exist_ok=True)
+    for name, text in programs.items():
+        (directory / "bin" / name).write_text(text, "utf-8")
+        (directory / "bin" / name).chmod(0o755)
+    path = f"{directory}/bin:/usr/local/bin:/usr/bin:/bin"
+    return {"PATH": path, "HOME": str(directory), "ASKED": str(directory / "asked")}
+
+
+def run_live(name: str, directory: Path, *options: str, stand_in: str = STAND_IN) -> subprocess.CompletedProcess[str]:
+    """Run a script for good, against a gcloud of ours."""
+    env = put_stand_in(stand_in, directory)
+    source = directory / "source"
     source.mkdir(exist_ok=True)
     (source / "main.py").touch()
-    asked.unlink(missing_ok=True)
+    for left in directory.glob("asked*"):
+        left.unlink()
     more = ("--alarm-email", EMAIL, "--source", str(source)) if name == "deploy.sh" else ("--yes",)
     command = ["bash", str(INFRA / name), "--project", PROJECT, *more, *options]
-    env = {"PATH": f"{program.parent}:/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), "ASKED": str(asked)}
-    run = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
+
+
+def asked_of(directory: Path) -> tuple[Command, ...]:
+    """What the gcloud of ours was asked."""
+    lines = (directory / "asked").read_text("utf-8").splitlines()
+    return tuple(Command(tuple(shlex.split(line))) for line in lines)
+
+
+def live(name: str, directory: Path, *options: str, stand_in: str = STAND_IN) -> tuple[Command, ...]:
+    """The same, to the end; what gcloud was asked."""
+    run = run_live(name, directory, *options, stand_in=stand_in)
     assert run.returncode == 0, run.stderr
-    return tuple(Command(tuple(shlex.split(line))) for line in asked.read_text("utf-8").splitlines())
+    return asked_of(directory)
 
 
 def second_deployment() -> list[Command]:
@@ -254,11 +279,114 @@ def test_what_is_no_longer_wanted_is_taken_away(tmp_path: Path) -> None:
 
 
 def test_a_deployment_never_closes_the_webhook(tmp_path: Path) -> None:
-    """Not for a moment: the flag that takes allUsers away is not used on a public receiver."""
+    """Not for a moment: the flag that takes allUsers away is not used on a public receiver.
+
+    Who may call is given apart from the build, so that nothing is built again where that is refused.
+    """
     for commands in (dry_run("deploy.sh").commands, live("deploy.sh", tmp_path)):
         (receive,) = (c for c in commands if c.begins("functions", "deploy", f"{NAME}-receive"))
-        assert "allow-unauthenticated" in receive.flags
-        assert "no-allow-unauthenticated" not in receive.flags
+        assert not {"allow-unauthenticated", "no-allow-unauthenticated"} & receive.flags.keys()
+        opened = [c for c in commands if c.flags.get("member") == "allUsers"]
+        assert [c.plain[:4] for c in opened] == [("run", "services", "add-iam-policy-binding", f"{NAME}-receive")]
+
+
+def failing(pattern: str, words: str, times: int, stand_in: str = STAND_IN) -> str:
+    """The stand-in, where a command fails so often with these words of Google's."""
+    refusal = f"""
+case "$*" in
+  {pattern})
+    if (($(cat "$ASKED.refused" 2>/dev/null | wc -l) < {times})); then
+      echo "$*" >>"$ASKED.refused"
+      echo 'ERROR: (gcloud) {words}' >&2
+      exit 1
+    fi ;;
+esac
+"""
+    return stand_in.replace("\n", refusal, 1)
+
+
+DISABLED = "PERMISSION_DENIED: Cloud Run Admin API has not been used in project 1 before. reason: SERVICE_DISABLED"
+NO_ACCOUNT = "INVALID_ARGUMENT: Service account service-1@gcp-sa-pubsub.iam.gserviceaccount.com does not exist."
+NOT_BUILT = "Build failed: denied: Permission artifactregistry.repositories.downloadArtifacts denied on resource"
+NOT_PERMITTED = (
+    "FAILED_PRECONDITION: One or more users named in the policy do not belong to a permitted customer, "
+    "perhaps due to an organization policy."
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ('*"pubsub topics update"*', DISABLED),
+        ('*"secrets add-iam-policy-binding"*', NO_ACCOUNT),
+        ('*"pubsub topics add-iam-policy-binding"*', NO_ACCOUNT),
+        ('*"projects add-iam-policy-binding"*', NO_ACCOUNT),
+        ('*"functions deploy"*', NOT_BUILT),
+        ('*"--member=allUsers"*', DISABLED),
+        ('*"policies update"*', "NOT_FOUND: Cannot find metric that matches type"),
+        ('*"policies list"*', DISABLED),
+    ],
+)
+def test_what_google_does_not_know_everywhere_yet_is_waited_for(tmp_path: Path, pattern: str, words: str) -> None:
+    """Whichever command it is, it is tried again, with a word about why and when; and then the script goes on."""
+    run = run_live("deploy.sh", tmp_path, stand_in=failing(pattern, words, 5))
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"attempt 5 of (6|10)\..* again in 30 seconds", run.stderr)
+    assert words in run.stderr
+    assert (tmp_path / "asked.pauses").read_text("utf-8").split() == ["30"] * 5
+    assert asked_of(tmp_path)[-1].begins("functions", "describe")
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    """After six times it gives up, and nothing is built on what is not there."""
+    run = run_live("deploy.sh", tmp_path, stand_in=failing('*"services enable"*', DISABLED, 99))
+    assert run.returncode == 1
+    assert len((tmp_path / "asked.refused").read_text("utf-8").splitlines()) == 6
+    assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ('*"functions deploy"*', "PERMISSION_DENIED: denied. reason: IAM_PERMISSION_DENIED"),
+        ('*"services enable"*', "FAILED_PRECONDITION: Billing must be enabled for activation of service"),
+        ('*"storage buckets update"*', "Error 412: violates constraint constraints/gcp.resourceLocations"),
+        ('*"functions deploy"*', "Could not create service. Container Healthcheck failed."),
+    ],
+)
+def test_a_last_word_is_not_tried_again(tmp_path: Path, pattern: str, words: str) -> None:
+    """What Google would say the same way next time ends the script at once, with Google's words."""
+    run = run_live("deploy.sh", tmp_path, stand_in=failing(pattern, words, 99))
+    assert run.returncode == 1
+    assert words in run.stderr
+    assert "not tried again" in run.stderr
+    assert len((tmp_path / "asked.refused").read_text("utf-8").splitlines()) == 1
+    assert not (tmp_path / "asked.pauses").exists()
+
+
+def test_an_organisation_that_forbids_all_users_is_told_what_to_do(tmp_path: Path) -> None:
+    """The receiver is built once, the role refused once, and the message names the option and the section about it."""
+    run = run_live("deploy.sh", tmp_path, stand_in=failing('*"--member=allUsers"*', NOT_PERMITTED, 99))
+    assert run.returncode == 2
+    assert len((tmp_path / "asked.refused").read_text("utf-8").splitlines()) == 1
+    assert [c.plain[2] for c in asked_of(tmp_path) if c.begins("functions", "deploy")] == [f"{NAME}-receive"]
+    section = re.search(r'--public-access no-iam-check; .* docs/deploy-gcp\.md, "([^"]+)"', run.stderr)
+    assert section
+    assert f"\n## {section[1]}\n" in (ROOT / "docs/deploy-gcp.md").read_text("utf-8")
+
+
+def test_the_channel_that_was_made_is_the_one_that_is_told(tmp_path: Path) -> None:
+    """Its name comes from the command that made it: a list made seconds later may not have it yet."""
+    made = f"projects/{PROJECT}/notificationChannels/42"
+    stand_in = STAND_IN.replace(
+        r"""*"channels list"*) printf '{name}\temail\t{email}\tchannels/1\n' ;;""",
+        f'*"channels create"*"value(name)"*) echo {made} ;;',
+    )
+    assert made in stand_in
+    commands = live("deploy.sh", tmp_path, "--work-dir", str(tmp_path / "work"), stand_in=stand_in)
+    assert len([c for c in commands if c.begins("beta", "monitoring", "channels")]) == 2
+    for path in (tmp_path / "work/alarms").glob("*.json"):
+        assert json.loads(path.read_text("utf-8"))["notificationChannels"] == [made]
 
 
 def test_the_ways_for_organisations_that_forbid_all_users() -> None:
@@ -402,8 +530,6 @@ def gcloud_grants(commands: tuple[Command, ...]) -> list[tuple[str, str, str, st
             condition = command.flags.get("condition", "None")
             prefixes = "" if condition == "None" else " ".join(re.findall(r'startsWith\("([^"]+)"\)', condition))
             found.append((on, command.flags["member"], command.flags["role"], prefixes))
-        if command.begins("functions", "deploy") and "allow-unauthenticated" in command.flags:
-            found.append((command.plain[2], "allUsers", "roles/run.invoker", ""))
     return sorted(
         (on, member.replace("PROJECT_NUMBER", NUMBER), role, prefixes.replace("PROJECT_NUMBER", NUMBER))
         for on, member, role, prefixes in found
@@ -587,7 +713,10 @@ def test_every_part_is_compared() -> None:
         "google_monitoring_alert_policy",
         "google_monitoring_dashboard",
     }
-    of_terraform_alone = {"google_storage_bucket_object", "time_sleep"}  # the source's zip, and the pause
+    # The source's zip, the pauses, what stops a destroy; and Pub/Sub's own account, which nothing but its roles shows.
+    of_terraform_alone = {"google_storage_bucket_object", "time_sleep", "terraform_data"}
+    of_terraform_alone |= {"google_project_service_identity"}
+    assert dry_run("deploy.sh").of("beta", "services", "identity", "create")
     types = {address.partition(".")[0] for address in planned().resources}
     assert {type_ for type_ in types if "_iam_" not in type_} == compared | of_terraform_alone
 
@@ -635,8 +764,18 @@ def test_destroy_removes_what_deploy_makes() -> None:
 def test_destroy_asks_and_minds_stored_events(tmp_path: Path) -> None:
     """Without an answer nothing is deleted; with events in the store it refuses before it asks."""
     quiet = STAND_IN.replace("case", 'case "$*" in *"storage ls"*) exit 1 ;; esac\ncase', 1)
-    full = STAND_IN.replace("case", 'case "$*" in *"storage ls"*) echo gs://bucket/spool/x ;; esac\ncase', 1)
-    for stand_in, said in ((quiet, "nothing was deleted"), (full, "events are still stored")):
+    full = quiet
+    refused = [(quiet, "nothing was deleted")]
+    for prefix, said in (
+        ("spool", "events are still stored"),
+        ("quarantine", "events are still stored"),
+        ("claims", "events are still stored"),
+        ("addresses", "addresses that you accepted are still stored"),
+        ("rotations", "keys whose replacement is under way are still stored"),
+    ):
+        full = quiet.replace("case", f'case "$*" in *"/{prefix}/"*) echo gs://b/{prefix}/x; exit ;; esac\ncase', 1)
+        refused.append((full, said))
+    for stand_in, said in refused:
         with pytest.raises(AssertionError, match=said):
             live_without_yes(tmp_path, stand_in)
         assert not [line for line in (tmp_path / "asked").read_text("utf-8").splitlines() if "delete" in line]
@@ -646,16 +785,8 @@ def test_destroy_asks_and_minds_stored_events(tmp_path: Path) -> None:
 
 def live_without_yes(directory: Path, stand_in: str) -> None:
     """Answer the question of destroy.sh with no."""
-    program = directory / "bin/gcloud"
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(stand_in.replace("{number}", NUMBER), "utf-8")
-    program.chmod(0o755)
+    env = put_stand_in(stand_in, directory)
     (directory / "asked").write_text("", "utf-8")
-    env = {
-        "PATH": f"{program.parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(directory),
-        "ASKED": str(directory / "asked"),
-    }
     command = ["bash", str(INFRA / "destroy.sh"), "--project", PROJECT]
     run = subprocess.run(command, env=env, input="no\n", capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr

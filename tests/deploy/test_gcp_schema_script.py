@@ -1,6 +1,6 @@
 import json
 
-from scripts.google_provider_schema import Bindings, resource_types, written
+from scripts.google_provider_schema import Bindings, beta_types, resource_types, written
 from tests.deploy.gcp import INFRA
 from tests.deploy.terraform_provider import SCHEMA
 
@@ -87,3 +87,8 @@ def test_the_file_holds_what_the_templates_use() -> None:
     content = json.loads(SCHEMA.read_text("utf-8"))
     assert sorted(content["resources"]) == resource_types(INFRA)
     assert SCHEMA.read_text("utf-8") == written(content)
+
+
+def test_what_comes_from_the_beta_provider_is_known() -> None:
+    """Its resources stand in another package of bindings; one says of itself that it is of the beta provider."""
+    assert beta_types(INFRA) == {"google_project_service_identity"}

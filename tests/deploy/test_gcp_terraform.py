@@ -15,6 +15,8 @@ from tests.deploy.gcp import (
     INFRA,
     NAME,
     PROJECT,
+    REQUIRED,
+    ROOT,
     Json,
     copy_of_infra,
     make_plan,
@@ -386,9 +388,78 @@ def test_an_acknowledged_message_has_somewhere_to_be() -> None:
 
 
 def test_alarms_wait_for_their_metrics() -> None:
-    """Cloud Monitoring answers 404 for an alarm on a metric that is seconds old: there is a pause between them."""
-    before = planned().before("google_monitoring_alert_policy.this")
+    """Cloud Monitoring answers 404 for an alarm on a metric that is seconds old: a pause and the builds lie between."""
+    before = planned(webhook_check=True).before("google_monitoring_alert_policy.this")
     assert before >= {"google_logging_metric.this", "time_sleep.settled"}
+    assert before >= {f"google_cloudfunctions2_function.{function}" for function in ("receive", "redrive", "watch")}
+
+
+def test_what_was_just_enabled_or_given_is_waited_for() -> None:
+    """A minute for services before anything uses one, three for roles before a build: also where more come later."""
+    plan, more = planned(), planned(webhook_check=True)
+    assert plan.resources["time_sleep.enabled"]["create_duration"] == "60s"
+    assert plan.resources["time_sleep.settled"]["create_duration"] == "180s"
+    for address in plan.resources:
+        name = address.partition("[")[0]
+        # A role waits for its account, which the plan does not show where a local stands between them.
+        if name not in {"google_project_service.used", "time_sleep.enabled"} and "_iam_" not in name:
+            assert "time_sleep.enabled" in plan.before(name), address
+    for trigger, names in (("accounts", "google_service_account"), ("metrics", "google_logging_metric")):
+        listed = more.resources["time_sleep.settled"]["triggers"][trigger].split()
+        assert sorted(f'this["{name}"]' for name in listed) == sorted(more.of(names))
+        assert plan.resources["time_sleep.settled"]["triggers"][trigger].split() != listed
+    services = {values["service"] for values in plan.of("google_project_service").values()}
+    assert set(plan.resources["time_sleep.enabled"]["triggers"]["services"].split()) == services
+
+
+def test_pubsubs_own_account_is_there_before_it_gets_roles() -> None:
+    """A project that has not used Pub/Sub yet lacks it, and Google refuses a role for an account that is not there."""
+    plan = planned()
+    assert plan.resources["google_project_service_identity.pubsub"]["service"] == "pubsub.googleapis.com"
+    for role in ("topic_iam_member.dead_letters_arrive", "subscription_iam_member.dead_letters_leave"):
+        assert "google_project_service_identity.pubsub" in plan.before(f"google_pubsub_{role}")
+
+
+def test_a_destroy_that_would_stop_half_way_does_not_begin() -> None:
+    """Terraform itself deletes nothing until it was told, by an apply, that the store and the keys may go.
+
+    What it says then is what the page says.
+    """
+    program, options = needs_terraform(), ("-auto-approve", "-input=false", "-no-color")
+    given = [f"-var={name}={value}" for name, value in REQUIRED.items()] + ["-var=webhook_check=true"]
+    told = "-var=delete_stored_data=true"
+    commands = "terraform apply -var delete_stored_data=true && terraform destroy -var delete_stored_data=true"
+    assert f"    cd infra/gcp && {commands}\n" in (ROOT / "docs/deploy-gcp.md").read_text("utf-8")
+    with copy_of_infra() as directory, provider(PROJECT) as running:
+        env = running.environment()
+        terraform(program, directory, env, "apply", *options, *given)
+        made = terraform(program, directory, env, "state", "list")
+        for already_too_late in ((), (told,)):
+            with pytest.raises(AssertionError) as refused:
+                terraform(program, directory, env, "destroy", *options, *given, *already_too_late)
+            assert commands in " ".join(str(refused.value).split())
+        assert running.deleted == []
+        assert terraform(program, directory, env, "state", "list") == made
+        terraform(program, directory, env, "apply", *options, *given, told)
+        assert running.deleted == []
+        terraform(program, directory, env, "destroy", *options, *given, told)
+        assert terraform(program, directory, env, "state", "list") == ""
+        assert {"google_storage_bucket", "google_secret_manager_secret"} <= set(running.deleted)
+
+
+def test_a_fork_keeps_the_providers_that_it_tried() -> None:
+    """The lock file is no secret and no build: git sees it, and the page says to commit it."""
+    lock = "infra/gcp/.terraform.lock.hcl"
+    run = subprocess.run(["git", "check-ignore", lock], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert f"`{lock}`" in (ROOT / "docs/deploy-gcp.md").read_text("utf-8")
+
+
+def test_the_guard_waits_for_everything() -> None:
+    """What it does not wait for, directly or through others, would be deleted beside it."""
+    plan = planned(webhook_check=True)
+    everything = {address.partition("[")[0] for address in plan.resources} - {"terraform_data.guard"}
+    assert plan.before("terraform_data.guard") >= everything
 
 
 def test_the_secret_has_no_version() -> None:

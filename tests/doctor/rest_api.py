@@ -16,12 +16,16 @@ TOKEN = "a token that nobody else has"
 
 @dataclass(slots=True)
 class Api:
-    """What stands where; a number is an error's status. ``asked`` are the paths that were asked for."""
+    """What stands where; a number is an error's status, and with a word the reason in Google's details.
+
+    ``asked`` are the paths that were asked for, ``billed`` whom Google was told to bill them to.
+    """
 
     answers: dict[str, Any]
     url: str = ""
     asked: list[tuple[str, Mapping[str, list[str]]]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    billed: list[str | None] = field(default_factory=list)
 
     def answer(self, target: str, authorization: str | None, body: bytes) -> tuple[int, Any]:
         """Status and JSON for a request."""
@@ -34,9 +38,15 @@ class Api:
         found = self.answers.get(parts.path, 404)
         if callable(found):
             found = found(json.loads(body) if body else parse_qs(parts.query))
+        reason = ""
+        if isinstance(found, tuple):
+            found, reason = found
         if isinstance(found, int):
             status = {403: "PERMISSION_DENIED", 404: "NOT_FOUND"}.get(found, "INTERNAL")
-            return found, {"error": {"code": found, "message": "a text that may quote anything", "status": status}}
+            error: dict[str, Any] = {"code": found, "message": "a text that may quote anything", "status": status}
+            if reason:
+                error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]
+            return found, {"error": error}
         return 200, found
 
 
@@ -48,6 +58,7 @@ def serving_api(answers: dict[str, Any]) -> Iterator[Api]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            api.billed.append(self.headers.get("x-goog-user-project"))
             status, found = api.answer(self.path, self.headers.get("Authorization"), body)
             said = json.dumps(found).encode()
             self.send_response(status)

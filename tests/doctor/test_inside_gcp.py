@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from google.api_core import exceptions
 
+from cli.clouds import gcp
 from cli.clouds.gcp import cloud
 from cli.doctor.gcp import EXPECTED, Inside, Services
 from cli.doctor.model import Result, Status
 from cli.doctor.rest import Rest
 from cli.target import Names
+from gcp_function.sdk import port_error
 from tests.deploy.gcp import INFRA
 from tests.doctor.examine import troubled
 from tests.doctor.rest_api import TOKEN, Api, serving_api
@@ -179,6 +183,75 @@ def test_without_rights_every_row_warns(api: Api) -> None:
 def _forbidden(api: Api) -> Api:
     api.answers.update(dict.fromkeys(api.answers, 403))
     return api
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("SERVICE_DISABLED", "often another one"), ("USER_PROJECT_DENIED", "serviceusage.serviceUsageConsumer")],
+)
+def test_a_call_billed_to_the_wrong_project_is_told_from_a_missing_right(api: Api, reason: str, said: str) -> None:
+    """Google's details say it, and the remedy is a login's quota project; other reasons leave the status as it was."""
+    api.answers[f"/v1/{TOPIC}"] = (403, reason)
+    assert "set-quota-project" in look(api)["queue"].advice
+    assert said in look(api)["queue"].advice
+    api.answers[f"/v1/{TOPIC}"] = (403, "IAM_PERMISSION_DENIED")
+    assert "may not do this" in look(api)["queue"].advice
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("SERVICE_DISABLED", "SERVICE_DISABLED"), ("IAM_PERMISSION_DENIED", "Forbidden"), (None, "Forbidden")],
+)
+def test_a_librarys_error_keeps_the_reason_that_has_a_remedy(reason: str | None, code: str) -> None:
+    """The same for what the client libraries raise: queue, store and secret of the command line."""
+    forbidden: Any = exceptions.Forbidden
+    info = {"reason": reason} if reason else None
+    found = port_error(forbidden("a text that may quote anything", error_info=info))
+    assert found.code == code
+    assert cloud().advice(found.code)
+
+
+USER = {"type": "authorized_user", "client_id": "invented", "client_secret": "invented", "refresh_token": "invented"}
+
+
+@pytest.fixture
+def logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Mapping[str, str]], None]]:
+    """Logs somebody in, as `gcloud auth application-default login` leaves it."""
+
+    def log_in(credentials: Mapping[str, str]) -> None:
+        (tmp_path / "adc.json").write_text(json.dumps(credentials))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "adc.json"))
+        gcp._credentials.cache_clear()
+
+    yield log_in
+    gcp._credentials.cache_clear()
+
+
+def service_account() -> dict[str, str]:
+    """A service account's key, made here."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {
+        "type": "service_account", "client_email": "a@p.iam.gserviceaccount.com", "private_key": key.decode(),
+        "token_uri": "https://127.0.0.1/",
+    }  # fmt: skip
+
+
+def test_a_person_bills_the_deployments_project(api: Api, logged_in: Callable[[Mapping[str, str]], None]) -> None:
+    """A person's calls name the topic's project; a service account's name none, since it belongs to a project."""
+    for credentials, billed in ((USER, "p"), (service_account(), None)):
+        logged_in(credentials)
+        headers = cloud().rest(NAMES).headers
+        api.billed.clear()
+        rest = Rest(lambda: TOKEN, cloud().advice, headers)
+        assert list(Inside(rest, NAMES, Services(api.url, api.url, api.url)).rows())
+        assert set(api.billed) == {billed}
+    logged_in(USER)
+    assert cloud().rest(Names()).headers() == {}
 
 
 def test_what_is_not_named_is_skipped(api: Api) -> None:

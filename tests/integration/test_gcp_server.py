@@ -13,6 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,9 @@ from gcp_function.wiring import WORKERS
 from tests import planted
 from tests.contract.answers import ACCEPTED, NOT_ALLOWED, QUARANTINED, SPOOLED, TOO_LARGE, UNAUTHORIZED, UNAVAILABLE
 from tests.contract.bypass import DEFAULT_LIMIT, NAME, signed, sized, unsigned
+from tests.drips import dripping
 from tests.drivers import LISTED, UNLISTED, HttpRequest, Mode, Platform, Port
-from tests.drivers.gcp import GcpDriver, over_http
+from tests.drivers.gcp import GcpDriver, forwarded, over_http
 from tests.drivers.gcp_process import ROOT, peak_megabytes, running, threads
 
 pytestmark = [
@@ -75,6 +78,35 @@ def test_an_event_goes_through(gcp: GcpDriver, tmp_path: Path) -> None:
         assert gcp.messages()[0].attributes["traceparent"] == f"00-{TRACE}-{SPAN}-01"
         others = [line for line in function.output().splitlines() if not line.startswith("{")]
         assert not others
+
+
+def test_the_framework_leaves_the_log_lines_alone(gcp: GcpDriver, tmp_path: Path) -> None:
+    """Google has the framework write each line anew, unless the deployment says no.
+
+    It would put a header into it that whoever calls has chosen, and replace the span.
+    """
+    from tests.deploy.gcp import dry_run
+
+    deployed = dry_run("deploy.sh").of("functions", "deploy")
+    said = [re.findall(r"\|LOG_EXECUTION_ID=(\w+)", command.flags["set-env-vars"]) for command in deployed]
+    assert said[0]
+    assert said.count(said[0]) == len(said)
+    gcp.put_keys(planted.KEY)
+    headers = (
+        ("traceparent", f"00-{TRACE}-{SPAN}-01"),
+        ("X-Cloud-Trace-Context", f"{TRACE}/123;o=1"),
+        ("Function-Execution-Id", "chosen-by-the-sender"),
+    )
+    with running(tmp_path, {**environment(gcp), "LOG_EXECUTION_ID": said[0][0]}) as function:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            assert (
+                list(pool.map(lambda _: function.post(signed(None, *headers)), range(WORKERS))) == [ACCEPTED] * WORKERS
+            )
+        assert len(function.lines("accepted")) == WORKERS
+        for line in function.lines("accepted"):
+            assert line["logging.googleapis.com/spanId"] == SPAN
+            assert "logging.googleapis.com/labels" not in line
+        assert "chosen-by-the-sender" not in function.output()
 
 
 def test_nothing_is_made_before_the_fork(gcp: GcpDriver) -> None:
@@ -281,12 +313,98 @@ def test_a_body_that_stops_short(gcp: GcpDriver, tmp_path: Path) -> None:
         assert "Traceback" not in function.output()
 
 
+QUICK: Final = {"TIME_BUDGET_SECONDS": "2", "QUEUE_BUDGET_SECONDS": "1.5"}
+LENGTH: Final = "Content-Length: {}\r\n\r\n"
+CHUNKED: Final = "Transfer-Encoding: chunked\r\n\r\n"
+
+
+def told(port: int, start: bytes, drop: bytes) -> bytes:
+    """What the function says to somebody who sends a little at a time until it hangs up, which it must."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), 15) as connection:
+        connection.sendall(start)
+        until = time.monotonic() + 15
+        with dripping(connection, drop, 0.5), suppress(ConnectionError):
+            while piece := connection.recv(1 << 16):
+                said += piece
+                assert time.monotonic() < until
+    return said
+
+
+@pytest.mark.parametrize(
+    ("framing", "first", "status"),
+    [
+        pytest.param(LENGTH.format(1_000_000), b"", 401, id="late"),
+        pytest.param(CHUNKED, b"", 401, id="late-in-chunks"),
+        pytest.param(LENGTH.format(9_000_000), b"", 413, id="too-large"),
+        pytest.param(CHUNKED, b"%x\r\n%s\r\n" % (5_000_000, b"x" * 5_000_000), 413, id="too-large-in-chunks"),
+    ],
+)
+def test_whoever_drips_does_not_keep_others_waiting(
+    gcp: GcpDriver, tmp_path: Path, framing: str, first: bytes, status: int
+) -> None:
+    """Two on an instance of two threads get their one answer and are hung up on; what they drip is no request."""
+    gcp.put_keys(planted.KEY)
+    genuine = signed()
+    fields = "".join(f"{name}: {value}\r\n" for name, value in forwarded(genuine, "cloud-run"))
+    head = f"POST / HTTP/1.1\r\nHost: x\r\n{fields}"
+    drop = (head + LENGTH.format(len(genuine.body))).encode() + genuine.body
+    if framing == CHUNKED:
+        drop = b"%x\r\n%s\r\n" % (len(drop), drop)
+    with (
+        running(tmp_path, {**environment(gcp, **QUICK), "THREADS": "2"}) as function,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        assert function.post(signed()) == ACCEPTED
+        answers = [pool.submit(told, function.port, (head + framing).encode() + first, drop) for _ in range(2)]
+        assert function.post(signed()) == ACCEPTED
+        for answer in answers:
+            assert answer.result().startswith(f"HTTP/1.1 {status} ".encode())
+            assert answer.result().count(b"HTTP/1.1 ") == 1
+        assert function.post(signed()) == ACCEPTED
+        assert len(gcp.messages()) == 3
+        refused = [line["reason"] for line in function.lines("refused")]
+        assert refused == (["late_body"] * 2 if status == 401 else [])
+        assert len(function.lines("too_large")) == (2 if status == 413 else 0)
+        assert "Traceback" not in function.output()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_slow_bodies_that_are_in_time(gcp: GcpDriver, tmp_path: Path, chunked: bool) -> None:
+    """Four on one connection, the last of 4 MiB: each as it was sent, also when the time of those before it is over."""
+    gcp.put_keys(planted.KEY)
+    requests = [signed(planted.body(eventType=f"Type{number}")) for number in range(3)] + [signed(sized(DEFAULT_LIMIT))]
+
+    def slowly(body: bytes) -> Iterator[bytes]:
+        for quarter in range(4):
+            yield body[len(body) * quarter // 4 : len(body) * (quarter + 1) // 4]
+            time.sleep(0.25)
+
+    env = environment(gcp, TIME_BUDGET_SECONDS="3", QUEUE_BUDGET_SECONDS="2")
+    with running(tmp_path, env) as function:
+        connection = HTTPConnection("127.0.0.1", function.port, timeout=10)
+        connection.connect()
+        first = connection.sock
+        for request in requests:
+            length = [] if chunked else [("Content-Length", str(len(request.body)))]
+            fields = dict(forwarded(request, "cloud-run") + length)
+            connection.request("POST", "/", slowly(request.body), fields, encode_chunked=chunked)
+            response = connection.getresponse()
+            assert (response.status, response.read()) == (ACCEPTED.status, ACCEPTED.body)
+        assert connection.sock is first
+        connection.close()
+        assert [sent.body for sent in gcp.messages()] == [request.body for request in requests]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"SOURCE_IP_MOD": "off"}, "DASTRA_SOURCE_IP_MOD is not known"),
         ({"QUEUE": "dastra-webhooks"}, "DASTRA_QUEUE is 'dastra-webhooks': valid: a topic's path"),
-        ({"SIGNATURE_KEYS_SECRET": "keys"}, "DASTRA_SIGNATURE_KEYS_SECRET is 'keys': valid: a secret's resource name"),
+        (
+            {"SIGNATURE_KEYS_SECRET": "keys"},
+            "DASTRA_SIGNATURE_KEYS_SECRET is no secret's resource name: valid: projects",
+        ),
     ],
 )
 def test_a_bad_setting_ends_the_start(gcp: GcpDriver, tmp_path: Path, settings: dict[str, str], said: str) -> None:
