@@ -55,7 +55,7 @@ class Deployment:
     def __init__(self, key: str | None = planted.KEY) -> None:
         self.queue, self.store, self.log = FakeQueue(), FakeStore(), RecordingLog()
         env = {"DASTRA_QUEUE": "q", "DASTRA_STORE": "s", "DASTRA_SOURCE_IP_ALLOWLIST": LISTED}
-        settings = Settings.from_env({**env, "DASTRA_SIGNATURE_KEYS": key or "unused"})
+        settings = Settings.from_env({**env, "DASTRA_SIGNATURE_KEYS": key or planted.OTHER_KEY})
         self.delivery = Delivery(self.queue, self.store, self.log, settings.limits(2))
         keys = StaticKeys(parse_keys(key) if key else ())
         self.receiver: Receiver = assemble(settings, self.delivery, keys, screen)
