@@ -289,7 +289,9 @@ def test_large_bodies_do_not_add_up(gcp: GcpDriver, tmp_path: Path, chunked: boo
         assert list(pool.map(lambda _: function.post(huge, chunked=chunked), range(WORKERS))) == [TOO_LARGE] * WORKERS
         assert peak_megabytes(worker) < 300
         full = [signed(sized(DEFAULT_LIMIT)) for _ in range(WORKERS)]
-        assert list(pool.map(lambda request: function.post(request, chunked=chunked), full)) == [ACCEPTED] * WORKERS
+        # In the spool where a busy machine had no time left for the queue: it is kept, and its memory was needed.
+        answers = list(pool.map(lambda request: function.post(request, chunked=chunked), full))
+        assert all(answer in (ACCEPTED, SPOOLED) for answer in answers)
         assert peak_megabytes(worker) < 512
 
 

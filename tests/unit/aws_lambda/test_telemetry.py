@@ -39,6 +39,15 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a text in which threads printed: an object is whole, its line end may come after the next."""
+    decoder = json.JSONDecoder()
+    while text := text.lstrip():
+        found, end = decoder.raw_decode(text)
+        yield found
+        text = text[end:]
+
+
 def metrics(line: dict[str, Any]) -> dict[str, tuple[str, float]]:
     """Names, units and values of a line in embedded metric format."""
     [directive] = line["_aws"]["CloudWatchMetrics"]
@@ -152,7 +161,7 @@ def test_concurrent_requests_mix_neither_ids_nor_metrics(
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    printed = lines(capsys)
+    printed = list(objects(capsys.readouterr().out))
     written = [line for line in printed if "message" in line]
     assert len(written) == 160
     assert all(line["function_request_id"] == f"id-{line['size']}" for line in written)
