@@ -21,7 +21,7 @@ _BAR: Final = 20
 _STYLES: Final = {"accepted": GOOD, "spooled": HELD, "quarantined": HELD}
 _AFTER: Final = {
     "accepted": "It is on the queue.",
-    "spooled": "The queue did not take it; it is stored and goes on by itself: dastra-webhooks spool list",
+    "spooled": "It is not on the queue yet; it is stored and goes on by itself: dastra-webhooks spool list",
     "quarantined": "It is held for a person: dastra-webhooks quarantine list",
 }
 WHY: Final = {

@@ -109,9 +109,9 @@ def _taken(reply: Reply) -> Result:
             return TAKEN.passed("accepted")
         case "spooled":
             return TAKEN.failed(
-                "spooled: it is in the store, since the queue did not take it",
-                "See queue_failed in the log for the reason. What is stored goes back by itself: dastra-webhooks "
-                "spool list.",
+                "spooled: it is in the store, and not on the queue yet",
+                "See queue_failed or store_failed in the log for the reason. What is stored goes back by itself: "
+                "dastra-webhooks spool list.",
             )
         case "quarantined":
             return TAKEN.warned(

@@ -52,6 +52,8 @@ def test_every_reason_has_a_sentence() -> None:
         ("accepted", 200, None, Kind.ACCEPTED, "the queue has it"),
         ("spooled", 200, "hard_timeout", Kind.SPOOLED, "hard_timeout"),
         ("spooled", 200, "queue_rests", Kind.SPOOLED, "15 seconds"),
+        ("spooled", 200, "address_unknown", Kind.SPOOLED, "may have been accepted"),
+        ("accepted", 200, "address_unknown", Kind.ACCEPTED, "marked unlisted"),
         ("quarantined", 200, "too_old", Kind.QUARANTINED, "may be a replay"),
         ("quarantined", 403, "unlisted_address", Kind.QUARANTINED, "not on the list"),
         ("unauthorized", 401, "wrong_signature", Kind.REFUSED, "none of the known keys"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from core.delivery import UNDECIDED
 from core.screening import HoldReason, RefusalReason
 
 
@@ -79,6 +80,16 @@ _RESTS: Final = (
     "The queue timed out a moment ago and is left alone for 15 seconds; events go straight to the store.",
     "It goes back to the queue by itself; Redrive does it now.",
 )
+_UNDECIDED: Final = Story(
+    "The signature is right, but the store did not answer when the address was looked up: it may have been accepted. "
+    "So the event waits in the spool.",
+    "The redrive reads the list and decides: to the queue, or into quarantine. Redrive does it now.",
+)
+_UNDECIDED_QUEUED: Final = Story(
+    "The signature is right, but the store could neither say whether the address was accepted nor hold the event: it "
+    "is on the queue, marked unlisted.",
+    "A consumer that must not act on such an event looks at the mark.",
+)
 _RESTING: Final = frozenset({"queue_rests", "resting"})
 
 
@@ -94,7 +105,9 @@ def story_of(told: Mapping[str, Any], final: Mapping[str, Any]) -> Story:
     verdict, reason = str(told["verdict"]), str(told["reason"] or "")
     match verdict:
         case "accepted":
-            return _accepted(final)
+            return _UNDECIDED_QUEUED if reason == UNDECIDED else _accepted(final)
+        case "spooled" if reason == UNDECIDED:
+            return _UNDECIDED
         case "spooled":
             return Story(*_RESTS) if reason in _RESTING else Story(_QUEUE[0].format(reason=reason), _QUEUE[1])
         case "quarantined" if reason in set(HoldReason):

@@ -11,6 +11,7 @@ const WHY = {
   unlisted_address: "its address is not on the list",
   not_a_json_object: "no JSON object",
   too_old: "too old",
+  address_unknown: "whether its address was accepted could not be looked up",
 };
 
 const asked = { queue: 0, store: 0 };
